@@ -1,5 +1,7 @@
 //! Every payload ever shipped, as files in `samples/`: each must be read, and written back the same.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 
 use pika_protocol::{Message, Topic, message, schema};
