@@ -1,0 +1,5 @@
+//! VirtualDJ: its history lists, and its library for what the lists leave out.
+
+pub mod history;
+pub mod reader;
+mod tracklist;
