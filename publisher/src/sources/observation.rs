@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use protocol::Track;
+
 /// Which kind of source saw a play; a part of the play's identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SourceKind {
@@ -46,16 +48,7 @@ pub struct Observation {
     pub identity: String,
     pub arrival: Arrival,
     pub deck: Option<u8>,
-    pub artist: Option<String>,
-    pub title: Option<String>,
-    /// The remix when the title does not already say it.
-    pub remix: Option<String>,
-    pub album: Option<String>,
-    pub genre: Option<String>,
-    pub year: Option<u16>,
-    pub bpm: Option<f64>,
-    pub key: Option<String>,
-    pub duration_ms: Option<u64>,
+    pub track: Track,
     pub location: Option<Location>,
     pub comment: Option<String>,
     pub started_ms: Option<i64>,
@@ -69,44 +62,21 @@ impl Observation {
             identity,
             arrival: Arrival::Live,
             deck: None,
-            artist: None,
-            title: None,
-            remix: None,
-            album: None,
-            genre: None,
-            year: None,
-            bpm: None,
-            key: None,
-            duration_ms: None,
+            track: Track::default(),
             location: None,
             comment: None,
             started_ms: None,
         }
     }
-
-    /// The title as a dancer reads it, with the remix once.
-    pub fn shown_title(&self) -> Option<String> {
-        match (&self.title, &self.remix) {
-            (Some(title), Some(remix)) => Some(format!("{title} ({remix})")),
-            (title, _) => title.clone(),
-        }
-    }
 }
 
 /// Whether a play that started then may still be what is heard now. A start in the future is a wrong clock, not news.
-pub fn is_fresh(started_ms: i64, duration_ms: Option<u64>, now_ms: i64) -> bool {
+pub fn is_fresh(started_ms: i64, duration_ms: Option<i64>, now_ms: i64) -> bool {
     const UNKNOWN_LENGTH_MS: i64 = 10 * 60_000;
     const SLACK_MS: i64 = 60_000;
-    let length_ms = duration_ms.and_then(|ms| i64::try_from(ms).ok()).unwrap_or(UNKNOWN_LENGTH_MS);
+    let length_ms = duration_ms.unwrap_or(UNKNOWN_LENGTH_MS);
     let age_ms = now_ms.saturating_sub(started_ms);
     (-SLACK_MS..=length_ms.saturating_add(SLACK_MS)).contains(&age_ms)
-}
-
-/// The remix, unless the title says it already.
-pub fn remix_beside(title: Option<&str>, remix: Option<String>) -> Option<String> {
-    let remix = remix?;
-    let said = title.is_some_and(|title| title.to_lowercase().contains(&remix.to_lowercase()));
-    (!said).then_some(remix)
 }
 
 impl Location {
@@ -232,7 +202,10 @@ mod tests {
             Location::parse("netsearch://dz85144450"),
             Location::Stream { service: "dz".into(), id: "85144450".into() }
         );
-        assert_eq!(Location::parse("netsearch://é"), Location::Stream { service: "é".into(), id: String::new() });
+        assert_eq!(
+            Location::parse("netsearch://é"),
+            Location::Stream { service: "é".into(), id: String::new() }
+        );
     }
 
     #[test]
@@ -240,6 +213,6 @@ mod tests {
         assert!(is_fresh(0, None, 660_000));
         assert!(!is_fresh(0, None, 660_001));
         assert!(is_fresh(0, Some(200_000), 260_000));
-        assert!(!is_fresh(i64::MAX, Some(u64::MAX), 0));
+        assert!(!is_fresh(i64::MAX, Some(i64::MAX), 0));
     }
 }

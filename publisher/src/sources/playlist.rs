@@ -22,7 +22,7 @@ pub struct Tags {
     pub artist: Option<String>,
     pub title: Option<String>,
     pub remix: Option<String>,
-    pub duration_ms: Option<u64>,
+    pub duration_ms: Option<i64>,
 }
 
 /// What one read of a list holds.
@@ -154,10 +154,10 @@ fn last_play_ms(text: &str) -> Option<i64> {
 }
 
 /// Seconds with an optional fraction, as milliseconds; nothing for zero, "-1" and more than a week.
-pub fn seconds_as_ms(text: &str) -> Option<u64> {
+pub fn seconds_as_ms(text: &str) -> Option<i64> {
     const WEEK_MS: f64 = 7.0 * 86_400_000.0;
     let ms = (text.trim().parse::<f64>().ok()? * 1000.0).round();
-    (ms > 0.0 && ms <= WEEK_MS).then_some(ms as u64)
+    (ms > 0.0 && ms <= WEEK_MS).then_some(ms as i64)
 }
 
 fn unescaped(text: &str) -> String {
@@ -224,7 +224,10 @@ mod tests {
 
     #[test]
     fn takes_text_up_to_the_last_end_tag() {
-        check(b"#EXTVDJ:<artist>A & B</artist><title>Rock <3 </title> Roll</title>\n/m\n", &[("A & B", "Rock <3 </title> Roll", "/m")]);
+        check(
+            b"#EXTVDJ:<artist>A & B</artist><title>Rock <3 </title> Roll</title>\n/m\n",
+            &[("A & B", "Rock <3 </title> Roll", "/m")],
+        );
         check(b"#EXTVDJ: <artist>A</artist><bpm>120</bpm><title>T</title>\n/m\n", &[("A", "T", "/m")]);
         check(b"#EXTVDJ:<title>half\n/m\n", &[("", "", "/m")]);
     }

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
+use protocol::Track;
 
 use super::tracklist;
-use crate::sources::observation::{Location, Observation, SourceKind, artist_and_title, remix_beside};
+use crate::sources::observation::{Location, Observation, SourceKind};
 use crate::sources::playlist::{self, Entry};
 
 /// Which of the two kinds of history file.
@@ -47,10 +48,11 @@ pub struct Read {
 pub fn is_list(name: &str) -> bool {
     let lower = name.to_lowercase();
     let Some(stem) = lower.strip_suffix(".m3u").or_else(|| lower.strip_suffix(".m3u8")) else { return false };
-    let copy = stem.ends_with(')') && stem.rsplit_once(" (").is_some_and(|(_, number)| {
-        let number = number.trim_end_matches(')');
-        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-    });
+    let copy = stem.ends_with(')')
+        && stem.rsplit_once(" (").is_some_and(|(_, number)| {
+            let number = number.trim_end_matches(')');
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        });
     !stem.is_empty() && !stem.starts_with('.') && !stem.contains("conflicted") && !copy
 }
 
@@ -101,9 +103,9 @@ fn play(name: &str, entry: Entry, days: &mut Days, zone: &TimeZone) -> Found {
     };
     let location = Location::parse(&place);
     let mut observation = Observation::new(SourceKind::VirtualDj, base.clone());
-    (observation.artist, observation.title) = named(&location, &place, tags.artist, tags.title);
-    observation.remix = remix_beside(observation.title.as_deref(), tags.remix);
-    observation.duration_ms = tags.duration_ms;
+    let (artist, title) = named(&location, &place, tags.artist, tags.title);
+    observation.track =
+        Track { artist, title, remix: tags.remix, duration_ms: tags.duration_ms, ..Track::default() };
     observation.started_ms = tags.last_play_ms.or(by_clock);
     observation.location = Some(location);
     Found {
@@ -132,11 +134,6 @@ fn named(
         (Some(artist), None, Some((_, stem_title))) => (Some(artist), Some(stem_title)),
         (artist, title, _) => (artist, title),
     }
-}
-
-/// One line as `Artist - Title`, for the formats that have no more than that.
-pub(super) fn named_in_line(text: &str) -> (Option<String>, Option<String>) {
-    artist_and_title(text)
 }
 
 /// The day an entry belongs to: the list's or header's day, and the next one once the clock has gone far back,
@@ -184,7 +181,9 @@ mod tests {
         for name in ["2026-11-21.m3u", "history.M3U", "2026-11-21.m3u8"] {
             assert!(is_list(name), "{name}");
         }
-        for name in ["2026-11-21 (1).m3u", "2026-11-21 (conflicted copy).m3u", ".2026.m3u", "x.txt", ".m3u", "m3u"] {
+        for name in
+            ["2026-11-21 (1).m3u", "2026-11-21 (conflicted copy).m3u", ".2026.m3u", "x.txt", ".m3u", "m3u"]
+        {
             assert!(!is_list(name), "{name}");
         }
     }

@@ -107,14 +107,16 @@ impl Reader {
         }
 
         let mut step = Step::default();
-        let mut wake = |at_ms: i64| step.wake_ms = Some(step.wake_ms.map_or(at_ms, |wake_ms| wake_ms.min(at_ms)));
+        let mut wake =
+            |at_ms: i64| step.wake_ms = Some(step.wake_ms.map_or(at_ms, |wake_ms| wake_ms.min(at_ms)));
         let mut fresh = Vec::new();
         // Newest list first: whatever it holds was written after all that an older list holds by then, so a play
         // can not be reported before an earlier one of the list of yesterday.
         for listed in candidates.into_iter().rev() {
             let known = self.files.get(&listed.name);
             let changed = known.is_none_or(|known| known.listed != *listed);
-            let tail_due_ms = known.and_then(|known| known.tail.as_ref()).map(|(_, since_ms)| since_ms + QUIET_MS);
+            let tail_due_ms =
+                known.and_then(|known| known.tail.as_ref()).map(|(_, since_ms)| since_ms + QUIET_MS);
             let quiet = !changed && tail_due_ms.is_some_and(|due_ms| now_ms >= due_ms);
             if !changed && !quiet {
                 tail_due_ms.into_iter().for_each(&mut wake);
@@ -187,13 +189,17 @@ impl Reader {
                 continue;
             }
             let met_before_ms = self.met_ms.insert(hash(&found.base), now_ms);
-            let added = in_use && first_added.is_some_and(|first| index >= first);
+            let added = in_use
+                && first_added.is_some_and(|first| index >= first)
+                // What was there before us must be of this set; only what has no time is judged by its place.
+                && (arrival == Arrival::Live || found.started_ms.is_none());
             let wanted = added || found.started_ms.is_some_and(|started_ms| started_ms >= self.since_ms);
             // The very same bytes, long after they were first met: the time in them can not be true.
             let again = found.repeat > 0
                 && added
                 && met_before_ms.is_some_and(|met_ms| now_ms - met_ms > SAME_PLAY_MS);
-            let double = !again && (found.repeat > 0 || before.is_some_and(|before| same_play(before, found)));
+            let double =
+                !again && (found.repeat > 0 || before.is_some_and(|before| same_play(before, found)));
             if wanted && !double {
                 let mut observation = found.observation.clone();
                 observation.arrival = arrival;
@@ -225,10 +231,12 @@ impl Reader {
             if old.identity == new.identity || now_there.contains(&old.identity) {
                 continue;
             }
-            let same = old.place == new.place || (old.started_ms.is_some() && old.started_ms == new.started_ms);
-            let cut = index + 1 == known.entries.len() && self.last.as_ref().is_some_and(|last| {
-                hash(&last.place) == old.place && found[index].place.starts_with(&last.place)
-            });
+            let same =
+                old.place == new.place || (old.started_ms.is_some() && old.started_ms == new.started_ms);
+            let cut = index + 1 == known.entries.len()
+                && self.last.as_ref().is_some_and(|last| {
+                    hash(&last.place) == old.place && found[index].place.starts_with(&last.place)
+                });
             if same || cut {
                 self.seen.insert(new.identity);
             }
@@ -244,7 +252,7 @@ impl Reader {
         there_before: bool,
     ) -> Option<usize> {
         if there_before {
-            let anchor = entries.iter().zip(found).rposition(|(entry, found)| {
+            let anchor = entries.iter().zip(found).position(|(entry, found)| {
                 self.seen.contains(&entry.identity)
                     || found.started_ms.is_some_and(|started_ms| started_ms >= self.since_ms)
             });
@@ -263,7 +271,10 @@ impl Reader {
         let Some(started_ms) = last.started_ms else { return };
         let identity = &last.observation.identity;
         let reported = observations.iter().any(|observation| observation.identity == *identity);
-        if !reported && !self.journaled.contains(&hash(identity)) && is_fresh(started_ms, last.observation.duration_ms, now_ms) {
+        if !reported
+            && !self.journaled.contains(&hash(identity))
+            && is_fresh(started_ms, last.observation.track.duration_ms, now_ms)
+        {
             observations.push(Observation { arrival: Arrival::Found, ..last.observation.clone() });
         }
     }
@@ -295,7 +306,9 @@ fn same_play(before: &Found, after: &Found) -> bool {
 
 fn is_near(day: Date, today: Option<Date>) -> bool {
     let Some(today) = today else { return true };
-    let (Ok(first), Ok(last)) = (today.checked_sub(2.days()), today.checked_add(1.day())) else { return true };
+    let (Ok(first), Ok(last)) = (today.checked_sub(2.days()), today.checked_add(1.day())) else {
+        return true;
+    };
     (first..=last).contains(&day)
 }
 

@@ -4,8 +4,8 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::history::{Days, Found, Read, named_in_line};
-use crate::sources::observation::{Location, Observation, SourceKind};
+use super::history::{Days, Found, Read};
+use crate::sources::observation::{Location, Observation, SourceKind, artist_and_title};
 use crate::sources::{decode, playlist};
 
 const LABELS: [&str; 8] = ["deck", "artist", "genre", "title", "year", "bpm", "key", "filepath"];
@@ -55,25 +55,28 @@ fn play(line: &str, days: &mut Days, zone: &TimeZone) -> Option<Found> {
     observation.started_ms = days.moment(time, None, zone);
     let labels = labelled(shown);
     if labels.is_empty() {
-        (observation.artist, observation.title) = named_in_line(shown);
+        (observation.track.artist, observation.track.title) = artist_and_title(shown);
     }
     for (label, value) in labels {
         let Some(value) = decode::field(value) else { continue };
         match label {
             "deck" => observation.deck = value.parse().ok(),
-            "artist" => observation.artist = Some(value),
-            "genre" => observation.genre = Some(value),
-            "title" => observation.title = Some(value),
-            "year" => observation.year = value.parse().ok(),
-            "bpm" => observation.bpm = value.replace(',', ".").parse().ok().filter(|bpm| (20.0..=400.0).contains(bpm)),
-            "key" => observation.key = Some(value),
+            "artist" => observation.track.artist = Some(value),
+            "genre" => observation.track.genre = Some(value),
+            "title" => observation.track.title = Some(value),
+            "year" => observation.track.year = value.parse().ok(),
+            "bpm" => {
+                observation.track.bpm =
+                    value.replace(',', ".").parse().ok().filter(|bpm| (20.0..=400.0).contains(bpm))
+            }
+            "key" => observation.track.key = Some(value),
             _ => observation.location = Some(Location::parse(&value)),
         }
     }
-    if observation.title.is_none() {
+    if observation.track.title.is_none() {
         let (artist, title) = observation.location.as_ref()?.stem()?;
-        observation.title = Some(title);
-        observation.artist = observation.artist.or(artist);
+        observation.track.title = Some(title);
+        observation.track.artist = observation.track.artist.or(artist);
     }
     let base = match observation.started_ms {
         Some(ms) => format!("tracklist|{ms}|{shown}"),
@@ -117,8 +120,8 @@ mod tests {
         let read = read(bytes.as_bytes(), &paris());
         let second = &read.found[1].observation;
         assert_eq!(read.found.len(), 2);
-        assert_eq!(second.artist.as_deref(), Some("Ana Ruiz, Kilo"));
-        assert_eq!(second.title.as_deref(), Some("Night - Day (Live)"));
+        assert_eq!(second.track.artist.as_deref(), Some("Ana Ruiz, Kilo"));
+        assert_eq!(second.track.title.as_deref(), Some("Night - Day (Live)"));
         assert_eq!(second.started_ms, Some(1_795_215_780_000));
     }
 
@@ -128,16 +131,16 @@ mod tests {
         let read = read(format!("{line}\r\n").as_bytes(), &paris());
         let play = &read.found[0].observation;
         assert_eq!(play.deck, Some(2));
-        assert_eq!(play.artist.as_deref(), Some("Oskar L."));
-        assert_eq!(play.genre.as_deref(), Some("Tango"));
-        assert_eq!(play.title.as_deref(), Some("Remolino"));
-        assert_eq!(play.year, Some(1941));
+        assert_eq!(play.track.artist.as_deref(), Some("Oskar L."));
+        assert_eq!(play.track.genre.as_deref(), Some("Tango"));
+        assert_eq!(play.track.title.as_deref(), Some("Remolino"));
+        assert_eq!(play.track.year, Some(1941));
         assert_eq!(play.location, Some(Location::Path(r"C:\M\Remolino.flac".to_owned())));
     }
 
     #[test]
     fn a_title_with_an_equals_sign_stays_whole() {
         let read = read(b"22:45 : Ana - key=value\n", &paris());
-        assert_eq!(read.found[0].observation.title.as_deref(), Some("key=value"));
+        assert_eq!(read.found[0].observation.track.title.as_deref(), Some("key=value"));
     }
 }

@@ -1,0 +1,4 @@
+//! The publisher as seen from outside: bytes on disk in, plays out.
+
+mod fixtures;
+mod folder;
