@@ -3,4 +3,5 @@
 
 pub mod journal;
 pub mod now_playing;
+pub mod settings;
 pub mod sources;

@@ -203,7 +203,12 @@ impl NowPlaying {
             let is_now = index == newest && fresh;
             self.replace_waiting(one.play.started_ms, &mut decisions);
             self.withdraw_if_short(one.play.started_ms, &mut decisions);
-            self.newest = Some(one.clone());
+            // What was missed may be told after what came later.
+            let before_ms = self.newest.as_ref().map(|newest| newest.play.started_ms);
+            let is_newest = is_now || before_ms.is_none_or(|before_ms| one.play.started_ms >= before_ms);
+            if is_newest {
+                self.newest = Some(one.clone());
+            }
             if is_now {
                 self.wait_for(one, now_ms);
             } else {
@@ -211,8 +216,10 @@ impl NowPlaying {
                 let due_ms = if index == newest { now_ms } else { i64::MAX };
                 self.waiting = Some(Waiting { heard: one, due_ms });
                 if index == newest {
-                    // Something came after what was heard, and it is over as well.
-                    self.current = None;
+                    if is_newest {
+                        // It came after what was heard, and is over as well.
+                        self.current = None;
+                    }
                     self.publish_history(&mut decisions);
                 }
             }

@@ -160,7 +160,8 @@ pub fn seconds_as_ms(text: &str) -> Option<i64> {
     (ms > 0.0 && ms <= WEEK_MS).then_some(ms as i64)
 }
 
-fn unescaped(text: &str) -> String {
+/// The text with the five named entities and numbers decoded; anything else stays as it is.
+pub fn unescaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('&') {
