@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A file as a directory listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,43 @@ pub struct Listed {
 
 /// Reads a file that was listed, by name.
 pub type Read1<'a> = dyn FnMut(&str) -> io::Result<Vec<u8>> + 'a;
+
+/// A listing that is kept up to date cheaply: the whole folder when it has changed, otherwise only the files in use.
+#[derive(Debug, Default)]
+pub struct Listing {
+    files: Vec<Listed>,
+    folder_modified: Option<SystemTime>,
+    whole_at_ms: Option<i64>,
+}
+
+impl Listing {
+    /// Looks at the folder. `hinted` says that something has happened in it; `in_use` names files that may change.
+    pub fn refresh(
+        &mut self,
+        now_ms: i64,
+        hinted: bool,
+        folder: &Path,
+        wanted: impl Fn(&str) -> bool,
+        in_use: impl Fn(&str) -> bool,
+    ) -> io::Result<&[Listed]> {
+        // Some file systems do not note in a folder that it has changed.
+        const WHOLE_EVERY_MS: i64 = 5_000;
+        let modified = fs::metadata(folder)?.modified().ok();
+        let old = self.whole_at_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= WHOLE_EVERY_MS);
+        if hinted || old || modified != self.folder_modified {
+            self.files = list(folder, wanted)?;
+            self.folder_modified = modified;
+            self.whole_at_ms = Some(now_ms);
+            return Ok(&self.files);
+        }
+        let mut files = Vec::with_capacity(self.files.len());
+        for file in self.files.drain(..) {
+            if in_use(&file.name) { files.extend(look(folder, &file.name)?) } else { files.push(file) }
+        }
+        self.files = files;
+        Ok(&self.files)
+    }
+}
 
 /// The files of a folder whose names are wanted, in no particular order.
 pub fn list(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Listed>> {
@@ -63,6 +100,11 @@ pub fn read_tail(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
         bytes.drain(..first_line);
     }
     Ok(bytes)
+}
+
+/// What changes when another folder takes the path.
+pub fn folder_id(folder: &Path) -> io::Result<u64> {
+    Ok(id(&fs::metadata(folder)?))
 }
 
 #[cfg(unix)]

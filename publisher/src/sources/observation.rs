@@ -50,6 +50,7 @@ pub struct Observation {
     pub deck: Option<u8>,
     pub track: Track,
     pub location: Option<Location>,
+    pub file_bytes: Option<u64>,
     pub comment: Option<String>,
     pub started_ms: Option<i64>,
 }
@@ -64,6 +65,7 @@ impl Observation {
             deck: None,
             track: Track::default(),
             location: None,
+            file_bytes: None,
             comment: None,
             started_ms: None,
         }

@@ -2,4 +2,7 @@
 
 mod fixtures;
 mod folder;
+mod history;
 mod journal;
+mod source;
+mod writer;

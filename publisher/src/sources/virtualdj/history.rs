@@ -108,6 +108,7 @@ fn play(name: &str, entry: Entry, days: &mut Days, zone: &TimeZone) -> Found {
         Track { artist, title, remix: tags.remix, duration_ms: tags.duration_ms, ..Track::default() };
     observation.started_ms = tags.last_play_ms.or(by_clock);
     observation.location = Some(location);
+    observation.file_bytes = tags.file_bytes;
     Found {
         base,
         repeat: 0,
