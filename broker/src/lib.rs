@@ -1,1 +1,4 @@
-//! Placeholder.
+//! The MQTT broker.
+
+pub mod codec;
+pub mod topic;
