@@ -1,1 +1,13 @@
-//! Placeholder.
+//! How settings are read (file < environment < flags), logging, and the stop signal.
+//!
+//! Each program owns its section as a documented struct; this crate only carries values there and says
+//! exactly which one is wrong, where it came from and what was probably meant.
+
+pub mod logging;
+pub mod secret;
+pub mod settings;
+pub mod stop;
+
+pub use secret::Secret;
+pub use settings::{BadSettings, Settings, Sources};
+pub use tokio_util::sync::CancellationToken as Stop;

@@ -1,0 +1,78 @@
+//! What dancers and the DJ's console send towards the archive.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{DancerId, JournalId, MessageId, PlayId};
+use crate::message::V1;
+
+/// How the tempo should change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TempoWish {
+    Slower,
+    Perfect,
+    Faster,
+}
+
+/// One wish, bound to what it is about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Input {
+    /// `on: false` takes the like back.
+    Like {
+        play_id: PlayId,
+        dancer: DancerId,
+        on: bool,
+    },
+    /// An absent wish takes it back.
+    Tempo {
+        play_id: PlayId,
+        dancer: DancerId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wish: Option<TempoWish>,
+    },
+    Thanks {
+        play_id: PlayId,
+        dancer: DancerId,
+    },
+    /// `option` counts from 0.
+    Vote {
+        poll_id: MessageId,
+        dancer: DancerId,
+        option: u8,
+    },
+    /// An empty text clears.
+    Announce {
+        text: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_ms: Option<i64>,
+    },
+    AskPoll {
+        poll_id: MessageId,
+        question: String,
+        options: Vec<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        closes_ms: Option<i64>,
+    },
+    ClosePoll {
+        poll_id: MessageId,
+    },
+    LastSong {
+        on: bool,
+    },
+}
+
+/// `{floor}/in/{producer}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InputReport {
+    pub v: V1,
+    /// Also the idempotency key: applying the same message twice changes nothing.
+    pub id: MessageId,
+    pub at_ms: i64,
+    pub journal: JournalId,
+    pub seq: u64,
+    /// As in [`crate::PlayReport::held_from`].
+    pub held_from: u64,
+    pub input: Input,
+}

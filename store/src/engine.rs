@@ -1,0 +1,225 @@
+//! The two engines behind one set of statements: connecting, migrating, and telling "away" from "refused".
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+/// Waiting longer than this for a connection counts as the database being away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the archive is: `sqlite:///path/to/file` or `postgres://user:password@host/name`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    Sqlite(PathBuf),
+    Postgres(String),
+}
+
+/// The text is no database URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a database URL starts with `sqlite://` and a path, or with `postgres://`")]
+pub struct BadDatabaseUrl;
+
+impl FromStr for DatabaseUrl {
+    type Err = BadDatabaseUrl;
+    fn from_str(text: &str) -> Result<Self, BadDatabaseUrl> {
+        if let Some(path) = text.strip_prefix("sqlite://").filter(|path| !path.is_empty()) {
+            Ok(DatabaseUrl::Sqlite(path.into()))
+        } else if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            Ok(DatabaseUrl::Postgres(text.to_owned()))
+        } else {
+            Err(BadDatabaseUrl)
+        }
+    }
+}
+
+/// Without the password: this is for logs.
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DatabaseUrl::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            DatabaseUrl::Postgres(url) => match (url.split_once("://"), url.rsplit_once('@')) {
+                (Some((scheme, _)), Some((_, host))) => write!(f, "{scheme}://…@{host}"),
+                _ => f.write_str(url),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What the caller can do about it: wait, or give up on this statement.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing is wrong with the statement; the same one will succeed when the database is back.
+    #[error("the database is away")]
+    Away(#[source] sqlx::Error),
+    /// The database answered no, and will again.
+    #[error("the database refused")]
+    Refused(#[source] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("migrate the database")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        let refused = match &error {
+            sqlx::Error::Database(database) => {
+                let code = database.code().unwrap_or_default();
+                let postgres_away =
+                    ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class) && code.len() == 5);
+                let retry = ["40001", "40P01", "25006"].contains(&&*code);
+                // SQLite primary result codes 5 busy, 6 locked, 8 readonly, 10 ioerr, 13 full, 14 cantopen.
+                let sqlite_away = code.len() < 5
+                    && code.parse::<i32>().is_ok_and(|code| [5, 6, 8, 10, 13, 14].contains(&(code & 0xff)));
+                !(postgres_away || retry || sqlite_away)
+            }
+            sqlx::Error::RowNotFound
+            | sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::Encode(_)
+            | sqlx::Error::Configuration(_) => true,
+            _ => false,
+        };
+        if refused { Error::Refused(error) } else { Error::Away(error) }
+    }
+}
+
+/// An open database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) engine: Engine,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Engine {
+    /// One connection that writes, some that only read: SQLite has a single writer anyway, and waiting
+    /// in our own queue is cheaper than being told "busy".
+    Sqlite {
+        write: SqlitePool,
+        read: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+/// Repeats `body` with `$pool` bound to the pool of whichever engine it is.
+macro_rules! on_engine {
+    ($engine:expr, read $pool:ident => $body:expr) => {
+        match $engine {
+            $crate::engine::Engine::Sqlite { read: $pool, .. } => $body,
+            $crate::engine::Engine::Postgres($pool) => $body,
+        }
+    };
+    ($engine:expr, write $pool:ident => $body:expr) => {
+        match $engine {
+            $crate::engine::Engine::Sqlite { write: $pool, .. } => $body,
+            $crate::engine::Engine::Postgres($pool) => $body,
+        }
+    };
+}
+pub(crate) use on_engine;
+
+impl Store {
+    /// Prepares access without connecting yet: the first statement connects, and says so if it cannot.
+    /// A SQLite file is made if it is missing, its folder is not.
+    pub fn open(url: &DatabaseUrl) -> Result<Store, Error> {
+        let engine = match url {
+            DatabaseUrl::Sqlite(path) => sqlite(path),
+            DatabaseUrl::Postgres(url) => {
+                let options = PgConnectOptions::from_str(url)?.application_name("pika");
+                Engine::Postgres(
+                    PgPoolOptions::new()
+                        .max_connections(5)
+                        .acquire_timeout(ACQUIRE_TIMEOUT)
+                        .connect_lazy_with(options),
+                )
+            }
+        };
+        Ok(Store { engine })
+    }
+
+    /// Brings the schema up to date. Safe to call from several programs at once.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        // Connects first, so that an absent server is told apart from a bad migration.
+        self.ping().await?;
+        let migrator = sqlx::migrate!("./migrations");
+        on_engine!(&self.engine, write pool => migrator.run(pool).await).map_err(|error| match error {
+            sqlx::migrate::MigrateError::Execute(error) => match Error::from(error) {
+                Error::Refused(error) => Error::Migration(error.into()),
+                away => away,
+            },
+            other => Error::Migration(other),
+        })
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        on_engine!(&self.engine, write pool => sqlx::query("select 1").execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Closes all connections; statements after this fail.
+    pub async fn close(&self) {
+        match &self.engine {
+            Engine::Sqlite { write, read } => {
+                read.close().await;
+                write.close().await;
+            }
+            Engine::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+fn sqlite(path: &Path) -> Engine {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // The cursor tells a desk to forget its copy, so a commit must survive power loss.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(ACQUIRE_TIMEOUT)
+        .foreign_keys(true);
+    let write = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options.clone());
+    let read = SqlitePoolOptions::new()
+        .max_connections(4)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options.pragma("query_only", "1"));
+    Engine::Sqlite { write, read }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_its_engine() {
+        assert_eq!("sqlite:///a/b.db".parse(), Ok(DatabaseUrl::Sqlite("/a/b.db".into())));
+        assert!(matches!("postgres://u:p@h/d".parse(), Ok(DatabaseUrl::Postgres(_))));
+        for bad in ["", "sqlite://", "mysql://x", "/a/b.db"] {
+            assert_eq!(bad.parse::<DatabaseUrl>(), Err(BadDatabaseUrl), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_url_in_a_log_has_no_password() {
+        let url: DatabaseUrl = "postgres://pika:s3cret@db.example.org/pika".parse().unwrap();
+        assert_eq!(
+            format!("{url:?} {url}"),
+            "postgres://…@db.example.org/pika postgres://…@db.example.org/pika"
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! Who may talk to the broker: names and hashes of tokens, never the tokens.
+
+use protocol::{EventId, FloorId};
+use sha2::{Digest, Sha256};
+
+use crate::engine::{Error, Store, on_engine};
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// A DJ's publisher; the desk's id is the token's name.
+    Desk,
+    /// Archiver, web app.
+    Service,
+    /// Lights, displays and whoever else reads.
+    Integrator,
+}
+
+impl TokenKind {
+    /// As stored and as written on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TokenKind::Desk => "desk",
+            TokenKind::Service => "service",
+            TokenKind::Integrator => "integrator",
+        }
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        [TokenKind::Desk, TokenKind::Service, TokenKind::Integrator].into_iter().find(|k| k.as_str() == text)
+    }
+}
+
+/// One token as the broker knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// The MQTT user name.
+    pub name: String,
+    pub kind: TokenKind,
+    pub event: EventId,
+    /// Limits a desk to one floor.
+    pub floor: Option<FloorId>,
+    /// SHA-256 of the token, which is the MQTT password.
+    pub sha256: [u8; 32],
+    pub expires_ms: Option<i64>,
+    pub revoked_ms: Option<i64>,
+}
+
+impl Token {
+    /// The hash that stands for a token. Tokens are 256 random bits, so a plain hash is enough.
+    pub fn hash(token: &str) -> [u8; 32] {
+        Sha256::digest(token.as_bytes()).into()
+    }
+}
+
+type Row = (String, String, String, Option<String>, String, Option<i64>, Option<i64>);
+
+const ALL: &str = "
+select name, kind, event_id, floor_id, sha256, expires_ms, revoked_ms
+from tokens
+order by name";
+
+const ADD: &str = "
+insert into tokens (name, kind, event_id, floor_id, sha256, created_ms, expires_ms)
+values ($1, $2, $3, $4, $5, $6, $7)
+on conflict (name) do nothing";
+
+const REVOKE: &str = "
+update tokens
+set revoked_ms = $2
+where name = $1 and revoked_ms is null";
+
+impl Store {
+    /// Every token, revoked and expired ones too.
+    pub async fn tokens(&self) -> Result<Vec<Token>, Error> {
+        let rows: Vec<Row> =
+            on_engine!(&self.engine, read pool => sqlx::query_as(ALL).fetch_all(pool).await)?;
+        Ok(rows.into_iter().filter_map(token).collect())
+    }
+
+    /// Adds a token. `false` when the name is taken.
+    pub async fn add_token(&self, token: &Token, now_ms: i64) -> Result<bool, Error> {
+        let sha256 = hex(&token.sha256);
+        let added = on_engine!(&self.engine, write pool => sqlx::query(ADD)
+            .bind(&token.name)
+            .bind(token.kind.as_str())
+            .bind(token.event.as_str())
+            .bind(token.floor.as_ref().map(FloorId::as_str))
+            .bind(&sha256)
+            .bind(now_ms)
+            .bind(token.expires_ms)
+            .execute(pool).await.map(|done| done.rows_affected()))?;
+        Ok(added == 1)
+    }
+
+    /// Revokes a token. `false` when there is none of that name in force.
+    pub async fn revoke_token(&self, name: &str, now_ms: i64) -> Result<bool, Error> {
+        let revoked = on_engine!(&self.engine, write pool => sqlx::query(REVOKE)
+            .bind(name)
+            .bind(now_ms)
+            .execute(pool).await.map(|done| done.rows_affected()))?;
+        Ok(revoked == 1)
+    }
+}
+
+/// A row that cannot be read (written by hand, or by a newer version) opens no door and is passed over.
+fn token((name, kind, event, floor, sha256, expires_ms, revoked_ms): Row) -> Option<Token> {
+    let readable = || {
+        Some(Token {
+            kind: TokenKind::read(&kind)?,
+            event: event.parse().ok()?,
+            floor: floor.map(|floor| floor.parse()).transpose().ok()?,
+            sha256: unhex(&sha256)?,
+            name: name.clone(),
+            expires_ms,
+            revoked_ms,
+        })
+    };
+    let token = readable();
+    if token.is_none() {
+        tracing::warn!(token.name = %name, "a token in the database cannot be read and is ignored");
+    }
+    token
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_survives_its_text() {
+        let hash = Token::hash("secret");
+        assert_eq!(unhex(&hex(&hash)), Some(hash));
+        assert_eq!(unhex("zz"), None);
+    }
+}
