@@ -5,10 +5,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use crate::codec::Properties;
 
 /// Who sent it; numbers are never used twice while the process lives. 0 is the broker itself.
-pub type SessionId = u64;
+pub(crate) type SessionId = u64;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub(crate) struct Message {
     pub origin: SessionId,
     /// The publisher's packet id, which it waits to have acknowledged; 0 with QoS 0.
     pub packet_id: u16,
@@ -27,7 +27,7 @@ const HEAD: usize = 1 + 8 + 8 + 2 + 1 + 8;
 
 impl Message {
     /// The envelope, with the sequence number still 0: the pipe gives it.
-    pub fn envelope(&self) -> BytesMut {
+    pub(crate) fn envelope(&self) -> BytesMut {
         let properties = self.properties.as_bytes();
         let mut out =
             BytesMut::with_capacity(HEAD + 6 + self.topic.len() + properties.len() + self.payload.len());
@@ -46,7 +46,7 @@ impl Message {
     }
 
     /// `None` means that the bytes are not an envelope of ours.
-    pub fn open(mut envelope: Bytes) -> Option<Self> {
+    pub(crate) fn open(mut envelope: Bytes) -> Option<Self> {
         if envelope.len() < HEAD + 2 || envelope.get_u8() != LAYOUT {
             return None;
         }
@@ -77,12 +77,12 @@ impl Message {
         })
     }
 
-    pub fn is_expired(&self, now_ms: i64) -> bool {
+    pub(crate) fn is_expired(&self, now_ms: i64) -> bool {
         self.expires_ms.is_some_and(|at| at <= now_ms)
     }
 
     /// What it counts for in queues: its bytes.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.topic.len() + self.properties.as_bytes().len() + self.payload.len()
     }
 }

@@ -35,10 +35,10 @@ const DEATHS_MAX: u32 = 8;
 
 /// Where publishers put envelopes in. Cheap to clone.
 #[derive(Clone)]
-pub struct Ingress(Arc<Shared>);
+pub(crate) struct Ingress(Arc<Shared>);
 
 /// Where the dispatcher takes them out, in the order they went in.
-pub struct Tap {
+pub(crate) struct Tap {
     shared: Arc<Shared>,
     link: LinkRx,
     control: LinkTx,
@@ -49,11 +49,11 @@ pub struct Tap {
 
 #[derive(Debug, thiserror::Error)]
 #[error("the broker is stopping")]
-pub struct Closed;
+pub(crate) struct Closed;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the message router died {DEATHS_MAX} times in a row")]
-pub struct Broken;
+pub(crate) struct Broken;
 
 struct Shared {
     room: Semaphore,
@@ -68,7 +68,7 @@ struct State {
     first_seq: u64,
 }
 
-pub fn open() -> Result<(Ingress, Tap), anyhow::Error> {
+pub(crate) fn open() -> Result<(Ingress, Tap), anyhow::Error> {
     let (ingress, control, link) = connect()?;
     let state = State { link: ingress, in_flight: VecDeque::new(), first_seq: 1 };
     let shared = Arc::new(Shared { room: Semaphore::new(ROOM), state: Mutex::new(state) });
@@ -77,7 +77,7 @@ pub fn open() -> Result<(Ingress, Tap), anyhow::Error> {
 }
 
 /// Starts a router with both links. Blocks for well under a millisecond, at start and after a router's death.
-fn connect() -> Result<(LinkTx, LinkTx, LinkRx), LinkError> {
+fn connect() -> Result<(LinkTx, LinkTx, LinkRx), Box<LinkError>> {
     let broker = Broker::new(Config {
         router: RouterConfig {
             max_connections: 8,
@@ -90,15 +90,15 @@ fn connect() -> Result<(LinkTx, LinkTx, LinkRx), LinkError> {
         },
         ..Config::default()
     });
-    let (mut control, tap) = broker.link("tap")?;
-    control.subscribe(TOPIC)?;
-    let (ingress, _) = broker.link("in")?;
+    let (mut control, tap) = broker.link("tap").map_err(Box::new)?;
+    control.subscribe(TOPIC).map_err(Box::new)?;
+    let (ingress, _) = broker.link("in").map_err(Box::new)?;
     Ok((ingress, control, tap))
 }
 
 impl Ingress {
     /// Sends envelopes in order and empties `batch`; gives the number of the last. Waits while the pipe is full.
-    pub async fn send(&self, batch: &mut Vec<BytesMut>) -> Result<u64, Closed> {
+    pub(crate) async fn send(&self, batch: &mut Vec<BytesMut>) -> Result<u64, Closed> {
         let mut ready = 0;
         let mut last = 0;
         while ready < batch.len() {
@@ -123,7 +123,7 @@ impl Ingress {
 
     /// Kills the router thread with a topic that rumqttd cannot bear, to test that nobody notices.
     #[cfg(feature = "fault")]
-    pub fn kill_router(&self) {
+    pub(crate) fn kill_router(&self) {
         _ = self.0.state().link.publish("é", Bytes::new());
     }
 }
@@ -167,7 +167,7 @@ impl State {
 
 impl Tap {
     /// The next envelope. Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Result<Bytes, Broken> {
+    pub(crate) async fn next(&mut self) -> Result<Bytes, Broken> {
         loop {
             if let Some(envelope) = self.recovered.pop_front() {
                 return Ok(envelope);
@@ -180,7 +180,7 @@ impl Tap {
     }
 
     /// The next envelope if it is here already.
-    pub fn ready(&mut self) -> Result<Option<Bytes>, Broken> {
+    pub(crate) fn ready(&mut self) -> Result<Option<Bytes>, Broken> {
         loop {
             if let Some(envelope) = self.recovered.pop_front() {
                 return Ok(Some(envelope));

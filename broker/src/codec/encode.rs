@@ -2,8 +2,8 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::properties::Properties;
-use super::wire::{put_binary, put_varint};
+use super::properties::{Properties, id};
+use super::wire::{put_binary, put_varint, varint_size};
 use super::{Ack, Connect, Disconnect, Packet, Publish, Version};
 
 pub fn encode(packet: &Packet, version: Version, out: &mut BytesMut) {
@@ -146,4 +146,56 @@ fn put_disconnect(first: u8, disconnect: &Disconnect, version: Version, out: &mu
     header(first, 1 + disconnect.properties.encoded_size(), out);
     out.put_u8(disconnect.reason);
     disconnect.properties.write(out);
+}
+
+/// A message on its way to one subscriber, written without an intermediate [`Publish`].
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    pub qos: u8,
+    pub retain: bool,
+    pub topic: &'a [u8],
+    pub packet_id: u16,
+    pub properties: &'a Properties,
+    pub expiry_s: Option<u32>,
+    pub subscription_ids: &'a [u32],
+    pub payload: &'a [u8],
+}
+
+impl Outgoing<'_> {
+    pub fn encoded_size(&self, version: Version) -> usize {
+        let len = self.body_size(version);
+        1 + varint_size(len) + len
+    }
+
+    pub fn encode(&self, version: Version, out: &mut BytesMut) {
+        header(0x30 | self.qos << 1 | u8::from(self.retain), self.body_size(version), out);
+        put_binary(out, self.topic);
+        if self.qos > 0 {
+            out.put_u16(self.packet_id);
+        }
+        if version.is_v5() {
+            put_varint(out, self.properties_size());
+            out.put_slice(self.properties.as_bytes());
+            if let Some(expiry_s) = self.expiry_s {
+                out.put_u8(id::MESSAGE_EXPIRY);
+                out.put_u32(expiry_s);
+            }
+            for subscription_id in self.subscription_ids {
+                out.put_u8(id::SUBSCRIPTION_ID);
+                put_varint(out, *subscription_id as usize);
+            }
+        }
+        out.put_slice(self.payload);
+    }
+
+    fn body_size(&self, version: Version) -> usize {
+        let properties = self.properties_size();
+        let properties = if version.is_v5() { varint_size(properties) + properties } else { 0 };
+        2 + self.topic.len() + if self.qos > 0 { 2 } else { 0 } + properties + self.payload.len()
+    }
+
+    fn properties_size(&self) -> usize {
+        let ids: usize = self.subscription_ids.iter().map(|id| 1 + varint_size(*id as usize)).sum();
+        self.properties.as_bytes().len() + if self.expiry_s.is_some() { 5 } else { 0 } + ids
+    }
 }

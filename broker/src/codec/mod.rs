@@ -10,7 +10,7 @@ mod wire;
 use bytes::Bytes;
 
 pub use decode::{decode, decode_connect};
-pub use encode::encode;
+pub use encode::{Outgoing, encode};
 pub use properties::{Properties, Scope, Value, id};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
