@@ -59,6 +59,11 @@ impl BrokerUrl {
         !self.0.username().is_empty()
     }
 
+    /// The name in the login.
+    pub fn login_name(&self) -> Option<String> {
+        self.login().map(|(name, _)| name)
+    }
+
     pub(crate) fn road(&self) -> Road {
         match self.0.scheme() {
             "mqtts" => Road::Tls,

@@ -83,9 +83,17 @@ struct Outgoing {
     subscribe: bool,
     /// The newest payload of every state ever kept: one entry a topic, so its bound is our own vocabulary.
     kept: BTreeMap<Topic, Bytes>,
-    /// Topics of `kept` that the broker has not been told since the last change, in order of change.
-    untold: VecDeque<Topic>,
-    said: VecDeque<(Topic, Bytes)>,
+    /// What goes out next, in the order in which the program said it.
+    queue: VecDeque<Queued>,
+    /// Of `queue`, things that happened.
+    said: usize,
+}
+
+#[derive(Debug)]
+enum Queued {
+    /// The newest state of this topic, once, where its first untold change stood.
+    State(Topic),
+    Said(Topic, Bytes),
 }
 
 impl Shared {
@@ -97,11 +105,12 @@ impl Shared {
 
 impl Bus {
     /// Publishes a retained state and remembers it for every reconnect. Of several values that wait, only
-    /// the newest is sent.
+    /// the newest is sent. States and [things said](Bus::say) go out in the order of these calls.
     pub fn keep(&self, topic: Topic, payload: impl Into<Bytes>) {
         let mut outgoing = self.shared.outgoing();
-        if !outgoing.untold.contains(&topic) {
-            outgoing.untold.push_back(topic.clone());
+        let waits = |queued: &Queued| matches!(queued, Queued::State(waiting) if *waiting == topic);
+        if outgoing.connected && !outgoing.queue.iter().any(waits) {
+            outgoing.queue.push_back(Queued::State(topic.clone()));
         }
         outgoing.kept.insert(topic, payload.into());
         drop(outgoing);
@@ -112,10 +121,11 @@ impl Bus {
     #[must_use]
     pub fn say(&self, topic: Topic, payload: impl Into<Bytes>) -> bool {
         let mut outgoing = self.shared.outgoing();
-        if !outgoing.connected || outgoing.said.len() >= SAID_MESSAGES {
+        if !outgoing.connected || outgoing.said >= SAID_MESSAGES {
             return false;
         }
-        outgoing.said.push_back((topic, payload.into()));
+        outgoing.said += 1;
+        outgoing.queue.push_back(Queued::Said(topic, payload.into()));
         drop(outgoing);
         self.shared.news.notify_one();
         true
@@ -254,7 +264,7 @@ enum Next {
 }
 
 impl Outgoing {
-    /// What goes to the broker next: subscriptions, then what happened, then states.
+    /// What goes to the broker next: subscriptions, then everything in the order it was said.
     fn next(&mut self) -> Option<Next> {
         if !self.connected {
             return None;
@@ -262,12 +272,16 @@ impl Outgoing {
         if std::mem::take(&mut self.subscribe) {
             return Some(Next::Subscribe);
         }
-        if let Some((topic, payload)) = self.said.pop_front() {
-            return Some(Next::Publish(topic, payload));
+        match self.queue.pop_front()? {
+            Queued::Said(topic, payload) => {
+                self.said -= 1;
+                Some(Next::Publish(topic, payload))
+            }
+            Queued::State(topic) => {
+                let payload = self.kept.get(&topic).cloned()?;
+                Some(Next::Publish(topic, payload))
+            }
         }
-        let topic = self.untold.pop_front()?;
-        let payload = self.kept.get(&topic).cloned()?;
-        Some(Next::Publish(topic, payload))
     }
 }
 
@@ -347,8 +361,8 @@ impl Driver {
                 {
                     let mut outgoing = self.shared.outgoing();
                     outgoing.connected = true;
-                    outgoing.said.clear();
-                    outgoing.untold = outgoing.kept.keys().cloned().collect();
+                    outgoing.said = 0;
+                    outgoing.queue = outgoing.kept.keys().cloned().map(Queued::State).collect();
                 }
                 self.shared.news.notify_one();
                 self.pass(Incoming::Connected).await

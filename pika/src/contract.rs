@@ -25,9 +25,23 @@ fn print(value: &Value) -> anyhow::Result<()> {
 /// What each topic is for: name, address below `pika/v1/{event}/`, retained, QoS, who writes it, summary.
 const CHANNELS: &[(&str, &str, bool, u8, &str, &str)] = &[
     ("info", "info", true, 1, "archiver", "Name, time zone, floors, addresses"),
-    ("desk-status", "{floor}/desk/{desk}/status", true, 1, "desk", "online or offline, plain text, last will"),
+    (
+        "desk-status",
+        "{floor}/desk/{desk}/status",
+        true,
+        1,
+        "desk",
+        "online or offline, plain text, last will",
+    ),
     ("desk-state", "{floor}/desk/{desk}/state", true, 1, "desk", "On air or not, and how the desk fares"),
-    ("desk-play", "{floor}/desk/{desk}/play", false, 1, "desk", "One play: started, corrected, ended, withdrawn"),
+    (
+        "desk-play",
+        "{floor}/desk/{desk}/play",
+        false,
+        1,
+        "desk",
+        "One play: started, corrected, ended, withdrawn",
+    ),
     ("now", "{floor}/now", true, 1, "archiver", "What is playing: the integrator's topic"),
     ("now-field", "{floor}/now/{field}", true, 1, "archiver", "One field of now as plain text"),
     ("history", "{floor}/history", true, 1, "archiver", "The last plays"),
@@ -65,7 +79,9 @@ fn asyncapi() -> Value {
             .split(['{', '}'])
             .skip(1)
             .step_by(2)
-            .map(|parameter| (parameter.to_owned(), json!({ "description": format!("The {parameter}'s id") })))
+            .map(|parameter| {
+                (parameter.to_owned(), json!({ "description": format!("The {parameter}'s id") }))
+            })
             .collect();
         let payload = match schemas.contains_key(*name) {
             true => json!({ "$ref": format!("#/components/schemas/{name}") }),
@@ -111,7 +127,9 @@ fn rewrite(value: &mut Value) {
         Value::Object(map) => {
             for (key, value) in map {
                 match value {
-                    Value::String(text) if key == "$ref" => *text = text.replace("#/$defs/", "#/components/schemas/"),
+                    Value::String(text) if key == "$ref" => {
+                        *text = text.replace("#/$defs/", "#/components/schemas/")
+                    }
                     value => rewrite(value),
                 }
             }

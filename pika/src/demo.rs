@@ -60,7 +60,8 @@ impl Song {
 /// Makes VirtualDJ's home folder below `data`, library and all, and returns it.
 pub fn prepare(data: &Path) -> anyhow::Result<PathBuf> {
     let home = data.join("VirtualDJ");
-    fs::create_dir_all(home.join("History")).with_context(|| format!("make the demo's folder {}", home.display()))?;
+    fs::create_dir_all(home.join("History"))
+        .with_context(|| format!("make the demo's folder {}", home.display()))?;
     fs::write(home.join("database.xml"), library()).context("write the demo's library")?;
     Ok(home)
 }
@@ -68,7 +69,8 @@ pub fn prepare(data: &Path) -> anyhow::Result<PathBuf> {
 /// VirtualDJ's library file; `Bpm` is seconds per beat.
 fn library() -> String {
     let escaped = |text: &str| text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
-    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<VirtualDJ_Database Version=\"2024\">\n");
+    let mut xml =
+        String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<VirtualDJ_Database Version=\"2024\">\n");
     for song in SET {
         xml += &format!(
             " <Song FilePath=\"{}\" FileSize=\"{}\">\n  <Tags Author=\"{}\" Title=\"{}\" Genre=\"{}\" Year=\"{}\" Flag=\"1\"/>\n  <Infos SongLength=\"{}.0\"/>\n  <Scan Version=\"801\" Bpm=\"{:.6}\" Key=\"{}\"/>\n </Song>\n",

@@ -11,7 +11,8 @@ const BACKLOG: i32 = 4096;
 /// Listens for pages; port 0 takes any free one.
 pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let bind = || -> std::io::Result<TcpListener> {
-        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+        let socket =
+            socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
         #[cfg(unix)]
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
@@ -31,7 +32,9 @@ pub fn lan_address() -> Option<IpAddr> {
         .unwrap_or_default()
         .into_iter()
         // Bridges of containers and virtual machines lead to no phone.
-        .filter(|interface| !["docker", "br-", "veth", "virbr", "vmnet"].iter().any(|p| interface.name.starts_with(p)))
+        .filter(|interface| {
+            !["docker", "br-", "veth", "virbr", "vmnet"].iter().any(|p| interface.name.starts_with(p))
+        })
         .map(|interface| interface.ip())
         .filter(|ip| !ip.is_loopback())
         .collect();

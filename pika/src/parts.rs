@@ -116,7 +116,8 @@ pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
     let mut parts = Parts::new();
     parts.start("token list", |stop| follow_tokens(store.clone(), tokens.clone(), logins.tokens, stop));
     parts.start("broker", |stop| broker::run(broker_settings, listeners, tokens, stop));
-    parts.start("archiver", |stop| archiver::run(event.clone(), archiver_settings, store, archiver_url, stop));
+    parts
+        .start("archiver", |stop| archiver::run(event.clone(), archiver_settings, store, archiver_url, stop));
     parts.start("web app", |stop| webapp::run(web, pages, webapp_url, stop));
 
     if flags.demo {
@@ -245,7 +246,10 @@ async fn follow_tokens(store: Store, tokens: Tokens, own: Vec<Token>, stop: Stop
             Err(error) => {
                 // At the very first start the archiver has not made the tables yet.
                 if !away && known.is_some() {
-                    tracing::warn!("tokens cannot be read: {:#}; the known ones stay in force", anyhow::Error::from(error));
+                    tracing::warn!(
+                        "tokens cannot be read: {:#}; the known ones stay in force",
+                        anyhow::Error::from(error)
+                    );
                 }
                 away = true;
             }
@@ -270,7 +274,11 @@ impl Addresses {
         Ok(Self {
             web: read(pages.local_addr())?,
             mqtt: read(listeners.tcp.local_addr())?,
-            mqtt_websocket: listeners.websocket.as_ref().map(|socket| read(socket.local_addr())).transpose()?,
+            mqtt_websocket: listeners
+                .websocket
+                .as_ref()
+                .map(|socket| read(socket.local_addr()))
+                .transpose()?,
         })
     }
 }
@@ -294,7 +302,8 @@ fn write_broker_runtime(data: &Path, listeners: &Listeners) -> anyhow::Result<()
     let mqtt = listeners.tcp.local_addr().context("read a listener's address")?;
     let websocket = listeners.websocket.as_ref().and_then(|socket| socket.local_addr().ok());
     tracing::info!(%mqtt, mqtt_websocket = ?websocket, "listening");
-    let value = json!({ "mqtt": mqtt.to_string(), "mqtt_websocket": websocket.map(|address| address.to_string()) });
+    let value =
+        json!({ "mqtt": mqtt.to_string(), "mqtt_websocket": websocket.map(|address| address.to_string()) });
     write_json(data, "runtime-broker.json", &value)
 }
 
@@ -317,7 +326,10 @@ fn reachable(ip: IpAddr) -> IpAddr {
 fn greet(page_url: &str, local: bool) {
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
     println!("\n  The floor is at {page_url}\n");
-    if terminal && !local && let Some(code) = network::terminal_qr(page_url) {
+    if terminal
+        && !local
+        && let Some(code) = network::terminal_qr(page_url)
+    {
         println!("{code}");
         println!("  Phones on the same WiFi: scan it, or open {page_url}/join on a screen.\n");
     }

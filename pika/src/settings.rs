@@ -112,8 +112,9 @@ impl Loaded {
             None if demo => default_data_dir()?.join("demo"),
             None => default_data_dir()?,
         };
-        std::fs::create_dir_all(&data)
-            .with_context(|| format!("make the data folder {}; choose another with --data", data.display()))?;
+        std::fs::create_dir_all(&data).with_context(|| {
+            format!("make the data folder {}; choose another with --data", data.display())
+        })?;
         let data = std::path::absolute(&data)?;
         Ok(Self { log: settings.section("log")?, settings, data })
     }
@@ -150,7 +151,9 @@ fn default_data_dir() -> anyhow::Result<PathBuf> {
     } else if cfg!(target_os = "macos") {
         set("HOME").map(|home| home.join("Library/Application Support/Pika"))
     } else {
-        set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share"))).map(|dir| dir.join("pika"))
+        set("XDG_DATA_HOME")
+            .or_else(|| set("HOME").map(|home| home.join(".local/share")))
+            .map(|dir| dir.join("pika"))
     };
     dir.context("there is no home folder to keep files in; choose one with --data")
 }

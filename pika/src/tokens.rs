@@ -11,7 +11,8 @@ use crate::settings::Loaded;
 /// A fresh token: 256 random bits.
 pub fn random_token() -> anyhow::Result<String> {
     let mut bytes = [0u8; 32];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the system has no randomness for a token: {error}"))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow::anyhow!("the system has no randomness for a token: {error}"))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -44,7 +45,9 @@ pub async fn run(loaded: &Loaded, command: TokenCommand) -> anyhow::Result<()> {
                 revoked_ms: None,
             };
             if !store.add_token(&row, now_ms()).await? {
-                bail!("there is a token `{name}` already; revoked names are not used again, take another one");
+                bail!(
+                    "there is a token `{name}` already; revoked names are not used again, take another one"
+                );
             }
             eprintln!("{} token for `{name}` at {event}; it is shown only now:", row.kind.as_str());
             println!("{token}");
@@ -73,5 +76,6 @@ pub async fn run(loaded: &Loaded, command: TokenCommand) -> anyhow::Result<()> {
 }
 
 fn time(at_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(at_ms).map_or_else(|_| at_ms.to_string(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
+    jiff::Timestamp::from_millisecond(at_ms)
+        .map_or_else(|_| at_ms.to_string(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
