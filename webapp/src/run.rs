@@ -36,7 +36,7 @@ pub async fn run(
     let webapp = "web".parse().expect("a slug");
     let bus_stop = Stop::new();
     let (bus, inbox) = feed::open(&event, &webapp, broker, bus_stop.clone())?;
-    let feeding = tokio::spawn(feed::run(event, webapp, bus, inbox, hub.clone()));
+    let mut feeding = tokio::spawn(feed::run(event, webapp, bus, inbox, hub.clone()));
 
     let tasks = TaskTracker::new();
     let routes = web::routes(App::new(settings, hub, stop.clone(), tasks.clone()));
@@ -50,6 +50,11 @@ pub async fn run(
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
+            // Pages that no longer change would be worse than none: whoever supervises us starts us again.
+            ended = &mut feeding => {
+                stop.cancel();
+                return Err(anyhow::anyhow!("the feed of the pages broke off: {ended:?}"));
+            }
             () = stop.cancelled() => break,
         }
     }

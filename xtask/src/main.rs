@@ -1,1 +1,105 @@
-fn main() {}
+//! Chores of the project: `cargo xtask --help`.
+
+mod bench;
+mod lab;
+mod tidy;
+mod tools;
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+
+/// Chores of the project.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Installs what the tests need (as root or with sudo) and runs them all
+    Test {
+        /// Passed on to the test runner, for example a part of a test's name
+        rest: Vec<String>,
+    },
+    /// What is checked before a change lands: formatting, clippy, tidy, tests
+    Ci,
+    /// Who may import whom, and other rules that compilers do not know
+    Tidy,
+    /// Measures; prints, never fails on a figure
+    Bench {
+        #[command(subcommand)]
+        what: bench::Bench,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().chore {
+        Chore::Test { rest } => test(&rest),
+        Chore::Ci => ci(),
+        Chore::Tidy => tidy::tidy(),
+        Chore::Bench { what } => bench::run(what),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ci() -> anyhow::Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+    tidy::tidy()?;
+    test(&[])
+}
+
+fn test(rest: &[String]) -> anyhow::Result<()> {
+    tools::install(tools::TESTS)?;
+    let postgres = lab::Postgres::start()?;
+    // The whole-system tests run the executable as a process of its own.
+    cargo(&["build", "--package", "pika"])?;
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    let with_nextest =
+        Command::new("cargo").args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
+    let environment = [("PIKA_TEST_POSTGRES", postgres.url())];
+    if with_nextest {
+        cargo_with(
+            &[&["nextest", "run", "--workspace", "--no-fail-fast"], rest.as_slice()].concat(),
+            &environment,
+        )?;
+    } else {
+        println!("cargo-nextest is not installed: tests run one binary after the other");
+        let targets = ["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"];
+        cargo_with(&[&targets, rest.as_slice()].concat(), &environment)?;
+    }
+    if rest.is_empty() {
+        cargo(&["test", "--workspace", "--doc", "--quiet"])?;
+    }
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
+    cargo_with(arguments, &[])
+}
+
+fn cargo_with(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
+    let shown = arguments.join(" ");
+    println!("· cargo {shown}");
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let status = command.args(arguments).envs(environment.iter().copied()).current_dir(root()).status();
+    if !status.with_context(|| format!("run cargo {shown}"))?.success() {
+        bail!("cargo {shown} failed");
+    }
+    Ok(())
+}
+
+/// The workspace's folder.
+fn root() -> &'static std::path::Path {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| std::path::Path::new("."))
+}

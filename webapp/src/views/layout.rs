@@ -29,9 +29,9 @@ impl Render for Document<'_> {
                 head {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover";
-                    meta name="color-scheme" content="dark light";
-                    meta name="theme-color" content="#0d0b10" media="(prefers-color-scheme: dark)";
-                    meta name="theme-color" content="#f6f2ea" media="(prefers-color-scheme: light)";
+                    // A phone in light mode must not light up a dark room.
+                    meta name="color-scheme" content="dark";
+                    meta name="theme-color" content="#0d0b10";
                     title { (self.title) }
                     link rel="icon" type="image/svg+xml" href=(self.assets.path(Asset::Mark));
                     link rel="stylesheet" href=(self.assets.path(Asset::Style));
@@ -71,11 +71,11 @@ impl Render for Mark {
     fn render(&self) -> Markup {
         html! {
             svg.mark viewBox="0 0 64 64" aria-hidden="true" {
-                g.ear { circle cx="17" cy="19" r="15"; circle cx="17" cy="19" r="10"; circle.label cx="17" cy="19" r="5"; }
-                g.ear { circle cx="47" cy="19" r="15"; circle cx="47" cy="19" r="10"; circle.label cx="47" cy="19" r="5"; }
-                path.head d="M32 20c13 0 22 9 22 21 0 11-9 19-22 19S10 52 10 41c0-12 9-21 22-21z";
-                circle.eye cx="24" cy="40" r="3"; circle.eye cx="40" cy="40" r="3";
-                path.nose d="M28.5 47h7l-3.5 4z";
+                g.ear { circle cx="17" cy="19" r="15" {} circle cx="17" cy="19" r="10" {} circle.label cx="17" cy="19" r="5" {} }
+                g.ear { circle cx="47" cy="19" r="15" {} circle cx="47" cy="19" r="10" {} circle.label cx="47" cy="19" r="5" {} }
+                path.head d="M32 20c13 0 22 9 22 21 0 11-9 19-22 19S10 52 10 41c0-12 9-21 22-21z" {}
+                circle.eye cx="24" cy="40" r="3" {} circle.eye cx="40" cy="40" r="3" {}
+                path.nose d="M28.5 47h7l-3.5 4z" {}
             }
         }
     }
