@@ -86,8 +86,8 @@ impl Broker {
         self.fault.clone()
     }
 
-    /// Runs on a thread of its own: a message that never changes between workers costs half the CPU and a third of the
-    /// time, and the caller's tasks and the broker do not hold each other up.
+    /// Runs on a thread of its own: spread over several workers, each step of a message would wake another of them, which
+    /// costs more than the step (ADR 0002).
     pub async fn run(self, listeners: Listeners, stop: CancellationToken) -> anyhow::Result<()> {
         let tcp = listeners.tcp.into_std()?;
         let websocket = listeners.websocket.map(TcpListener::into_std).transpose()?;
