@@ -1,0 +1,586 @@
+//! What the observations of a source mean for the floor: which play has started, which is the one that is heard now,
+//! which was no play at all. Pure: time comes in as an argument, decisions come out.
+//!
+//! A play is ended by the next one that starts; `Ended` is only said when the source or the DJ says so.
+
+use std::collections::{HashSet, VecDeque};
+
+use protocol::{DeskId, Play, PlayId, PlayKind};
+
+use crate::sources::observation::{Arrival, Location, Observation, SourceKind, is_fresh};
+
+/// The same song reported again within this time is one play.
+const SAME_PLAY_MS: i64 = 30_000;
+/// Plays that can still be corrected. Older ones stay as they are.
+const RECENT_MAX: usize = 64;
+
+/// The DJ's wishes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rules {
+    /// A new play waits so long; one that is replaced meanwhile was only cued.
+    pub delay_ms: i64,
+    /// Shorter plays are not told.
+    pub min_play_ms: i64,
+    /// Sampler and preview decks.
+    pub ignored_decks: Vec<u8>,
+    pub skip: Skip,
+    /// End a play so long after its length has passed. By default it stays until the next one.
+    pub clear_after_ms: Option<i64>,
+}
+
+/// Tracks that are never told. Texts are found anywhere in the field, in upper or lower case.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Skip {
+    pub genre: Vec<String>,
+    pub comment: Vec<String>,
+    /// In "Artist – Title".
+    pub line: Vec<String>,
+}
+
+/// What is to be told, or remembered as not to be told.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are a few per track, and most of them are the large one"
+)]
+pub enum Decision {
+    Told {
+        kind: PlayKind,
+        play: Play,
+        /// The source's name of the play, to be journaled with it.
+        identity: String,
+        /// It is what is heard now; otherwise it is history.
+        current: bool,
+    },
+    /// No report, now or after a restart.
+    Passed { identity: String },
+}
+
+/// What is playing, and what waits to be.
+#[derive(Debug)]
+pub struct NowPlaying {
+    desk: DeskId,
+    rules: Rules,
+    /// The start of the open set. Without one nothing is told.
+    since_ms: Option<i64>,
+    known: HashSet<PlayId>,
+    /// The newest play, told or not; what is told when the DJ goes live.
+    newest: Option<Heard>,
+    /// The newest play before its time has come.
+    waiting: Option<Waiting>,
+    current: Option<PlayId>,
+    recent: VecDeque<Heard>,
+}
+
+#[derive(Debug, Clone)]
+struct Heard {
+    play: Play,
+    identity: String,
+    location: Option<Location>,
+}
+
+#[derive(Debug, Clone)]
+struct Waiting {
+    heard: Heard,
+    due_ms: i64,
+}
+
+impl NowPlaying {
+    pub fn new(desk: DeskId, rules: Rules) -> Self {
+        Self {
+            desk,
+            rules,
+            since_ms: None,
+            known: HashSet::new(),
+            newest: None,
+            waiting: None,
+            current: None,
+            recent: VecDeque::new(),
+        }
+    }
+
+    /// Goes on where an earlier process stopped: with its open set, the plays that are journaled, and the last of them.
+    pub fn restore<'a>(
+        &mut self,
+        now_ms: i64,
+        since_ms: i64,
+        source: SourceKind,
+        seen: impl IntoIterator<Item = &'a String>,
+        last: Option<(Play, String)>,
+    ) {
+        self.since_ms = Some(since_ms);
+        for identity in seen {
+            self.known.insert(self.play_id(source, identity));
+        }
+        let Some((play, identity)) = last else { return };
+        let ended = play.ended_ms.is_some();
+        if !ended && is_fresh(play.started_ms, play.track.duration_ms, now_ms) {
+            self.current = Some(play.id);
+        }
+        let heard = Heard { play, identity, location: None };
+        self.known.insert(heard.play.id);
+        self.recent.push_back(heard.clone());
+        self.newest = Some(heard);
+    }
+
+    /// The play that is heard now, as far as it is told.
+    pub fn current(&self) -> Option<PlayId> {
+        self.current
+    }
+
+    /// When `tick` has something to do next.
+    pub fn due_ms(&self) -> Option<i64> {
+        let waiting = self.waiting.as_ref().map(|waiting| waiting.due_ms);
+        waiting.into_iter().chain(self.clear_ms()).min()
+    }
+
+    /// The DJ goes live: what is heard at this moment is the first play of the set.
+    pub fn set_opened(&mut self, now_ms: i64, since_ms: i64) -> Vec<Decision> {
+        self.since_ms = Some(since_ms);
+        let fresh = self.newest.clone().filter(|heard| {
+            heard.play.ended_ms.is_none()
+                && is_fresh(heard.play.started_ms, heard.play.track.duration_ms, now_ms)
+        });
+        let mut decisions = Vec::new();
+        if let Some(heard) = fresh.filter(|heard| !self.known.contains(&heard.play.id)) {
+            self.wait_for(heard, now_ms);
+            self.publish_due(now_ms, &mut decisions);
+        }
+        decisions
+    }
+
+    /// The DJ ends the set: what waits is told if it was long enough, what is heard ends.
+    pub fn set_closed(&mut self, now_ms: i64) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        self.replace_waiting(now_ms, &mut decisions);
+        decisions.extend(self.ended(now_ms));
+        self.since_ms = None;
+        decisions
+    }
+
+    /// The source says that nothing is played any more.
+    pub fn stopped(&mut self, now_ms: i64) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        self.replace_waiting(now_ms, &mut decisions);
+        if let Some(newest) = &mut self.newest {
+            newest.play.ended_ms.get_or_insert(now_ms);
+        }
+        decisions.extend(self.ended(now_ms));
+        decisions
+    }
+
+    /// Takes in what one read of the source brought, oldest first.
+    pub fn observe(&mut self, now_ms: i64, batch: Vec<Observation>) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        let mut heard: Vec<(Heard, bool)> = Vec::new();
+        let mut before_ms = None;
+        for observation in batch {
+            let id = self.play_id(observation.source, &observation.identity);
+            if self.is_skipped(&observation) {
+                self.withdraw(id, &mut decisions);
+                decisions.push(Decision::Passed { identity: observation.identity });
+                continue;
+            }
+            let (started_ms, may_be_now) = started(&observation, now_ms, before_ms);
+            before_ms = Some(started_ms);
+            let track = observation.track.clean();
+            let play = Play { id, started_ms, ended_ms: None, track };
+            let one = Heard { play, identity: observation.identity, location: observation.location };
+            if self.correct(&one, &mut decisions) || self.known.contains(&id) {
+                continue;
+            }
+            let before = heard.last().map(|(before, _)| before).or(self.newest.as_ref());
+            if before.is_some_and(|before| is_same_play(before, &one)) {
+                self.known.insert(id);
+                decisions.push(Decision::Passed { identity: one.identity });
+                continue;
+            }
+            heard.push((one, may_be_now));
+        }
+        let newest = heard.len().saturating_sub(1);
+        for (index, (one, may_be_now)) in heard.into_iter().enumerate() {
+            let fresh = may_be_now && is_fresh(one.play.started_ms, one.play.track.duration_ms, now_ms);
+            let is_now = index == newest && fresh;
+            self.replace_waiting(one.play.started_ms, &mut decisions);
+            self.withdraw_if_short(one.play.started_ms, &mut decisions);
+            // What was missed may be told after what came later.
+            let before_ms = self.newest.as_ref().map(|newest| newest.play.started_ms);
+            let is_newest = is_now || before_ms.is_none_or(|before_ms| one.play.started_ms >= before_ms);
+            if is_newest {
+                self.newest = Some(one.clone());
+            }
+            if is_now {
+                self.wait_for(one, now_ms);
+            } else {
+                // History waits only for what follows it, to know how long it was played.
+                let due_ms = if index == newest { now_ms } else { i64::MAX };
+                self.waiting = Some(Waiting { heard: one, due_ms });
+                if index == newest {
+                    if is_newest {
+                        // It came after what was heard, and is over as well.
+                        self.current = None;
+                    }
+                    self.publish_history(&mut decisions);
+                }
+            }
+        }
+        self.publish_due(now_ms, &mut decisions);
+        decisions
+    }
+
+    /// Lets time pass.
+    pub fn tick(&mut self, now_ms: i64) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        self.publish_due(now_ms, &mut decisions);
+        if let Some(clear_ms) = self.clear_ms().filter(|clear_ms| *clear_ms <= now_ms) {
+            decisions.extend(self.ended(clear_ms));
+        }
+        decisions
+    }
+
+    fn play_id(&self, source: SourceKind, identity: &str) -> PlayId {
+        PlayId::derived(&self.desk, &source.to_string(), identity)
+    }
+
+    fn is_skipped(&self, observation: &Observation) -> bool {
+        let holds = |field: Option<&str>, texts: &[String]| {
+            let field = field.unwrap_or_default().to_lowercase();
+            texts.iter().any(|text| !text.is_empty() && field.contains(&text.to_lowercase()))
+        };
+        let skip = &self.rules.skip;
+        observation.deck.is_some_and(|deck| self.rules.ignored_decks.contains(&deck))
+            || holds(observation.track.genre.as_deref(), &skip.genre)
+            || holds(observation.comment.as_deref(), &skip.comment)
+            || holds(Some(&observation.track.line()), &skip.line)
+    }
+
+    fn wait_for(&mut self, heard: Heard, now_ms: i64) {
+        let long_enough_ms = heard.play.started_ms.saturating_add(self.rules.min_play_ms);
+        let due_ms = now_ms.saturating_add(self.rules.delay_ms).max(long_enough_ms);
+        self.waiting = Some(Waiting { heard, due_ms });
+    }
+
+    fn publish_due(&mut self, now_ms: i64, decisions: &mut Vec<Decision>) {
+        if let Some(waiting) = self.waiting.take_if(|waiting| waiting.due_ms <= now_ms)
+            && self.start(waiting.heard.clone(), true, decisions)
+        {
+            self.current = Some(waiting.heard.play.id);
+        }
+    }
+
+    fn publish_history(&mut self, decisions: &mut Vec<Decision>) {
+        if let Some(waiting) = self.waiting.take() {
+            self.start(waiting.heard, false, decisions);
+        }
+    }
+
+    /// What waits is followed by another play: it was a play if it lasted, otherwise it was only cued.
+    fn replace_waiting(&mut self, next_started_ms: i64, decisions: &mut Vec<Decision>) {
+        let Some(Waiting { heard, .. }) = self.waiting.take() else { return };
+        let played_ms = next_started_ms.saturating_sub(heard.play.started_ms);
+        let wanted_ms = self.rules.min_play_ms.max(self.rules.delay_ms);
+        // A time that goes backwards says nothing about how long it was played.
+        if played_ms < 0 || played_ms >= wanted_ms {
+            self.start(heard, false, decisions);
+        } else {
+            self.known.insert(heard.play.id);
+            decisions.push(Decision::Passed { identity: heard.identity });
+        }
+    }
+
+    fn withdraw_if_short(&mut self, next_started_ms: i64, decisions: &mut Vec<Decision>) {
+        let Some(id) = self.current else { return };
+        let short = self.recent.iter().rev().find(|heard| heard.play.id == id).is_some_and(|heard| {
+            (0..self.rules.min_play_ms).contains(&(next_started_ms - heard.play.started_ms))
+        });
+        if short {
+            self.withdraw(id, decisions);
+        }
+    }
+
+    /// Tells a play, if it belongs to the open set or is heard now.
+    fn start(&mut self, heard: Heard, current: bool, decisions: &mut Vec<Decision>) -> bool {
+        let Some(since_ms) = self.since_ms else { return false };
+        if !current && heard.play.started_ms < since_ms {
+            return false;
+        }
+        self.known.insert(heard.play.id);
+        decisions.push(heard.told(PlayKind::Started, current));
+        self.recent.push_back(heard);
+        if self.recent.len() > RECENT_MAX {
+            self.recent.pop_front();
+        }
+        true
+    }
+
+    /// Whether this is a play that is told or waits already; says so if it is known better now.
+    fn correct(&mut self, better: &Heard, decisions: &mut Vec<Decision>) -> bool {
+        let id = better.play.id;
+        let current = self.current == Some(id);
+        let untold =
+            self.waiting.as_mut().map(|waiting| &mut waiting.heard).into_iter().chain(&mut self.newest);
+        let mut is_known = false;
+        for heard in untold.filter(|heard| heard.play.id == id) {
+            heard.learn(better);
+            is_known = true;
+        }
+        if let Some(told) = self.recent.iter_mut().find(|heard| heard.play.id == id) {
+            if told.learn(better) && self.since_ms.is_some() {
+                decisions.push(told.told(PlayKind::Corrected, current));
+            }
+            return true;
+        }
+        is_known
+    }
+
+    fn withdraw(&mut self, id: PlayId, decisions: &mut Vec<Decision>) {
+        self.waiting.take_if(|waiting| waiting.heard.play.id == id);
+        self.newest.take_if(|heard| heard.play.id == id);
+        let Some(index) = self.recent.iter().position(|heard| heard.play.id == id) else { return };
+        let current = self.current.take_if(|current| *current == id).is_some();
+        if let Some(heard) = self.recent.remove(index) {
+            decisions.push(heard.told(PlayKind::Withdrawn, current));
+        }
+    }
+
+    fn ended(&mut self, at_ms: i64) -> Option<Decision> {
+        let id = self.current.take()?;
+        let heard = self.recent.iter_mut().find(|heard| heard.play.id == id)?;
+        heard.play.ended_ms = Some(at_ms.max(heard.play.started_ms));
+        self.since_ms.map(|_| heard.told(PlayKind::Ended, true))
+    }
+
+    fn clear_ms(&self) -> Option<i64> {
+        let after_ms = self.rules.clear_after_ms?;
+        let id = self.current?;
+        let play = &self.recent.iter().find(|heard| heard.play.id == id)?.play;
+        Some(play.started_ms.saturating_add(play.track.duration_ms?).saturating_add(after_ms))
+    }
+}
+
+impl Heard {
+    fn told(&self, kind: PlayKind, current: bool) -> Decision {
+        Decision::Told { kind, play: self.play.clone(), identity: self.identity.clone(), current }
+    }
+
+    /// Takes over what is known better, and forgets nothing for a field that is empty now.
+    fn learn(&mut self, better: &Heard) -> bool {
+        let (old, new) = (&self.play.track, better.play.track.clone());
+        let track = protocol::Track {
+            artist: new.artist.or_else(|| old.artist.clone()),
+            title: new.title.or_else(|| old.title.clone()),
+            remix: new.remix.or_else(|| old.remix.clone()),
+            album: new.album.or_else(|| old.album.clone()),
+            genre: new.genre.or_else(|| old.genre.clone()),
+            year: new.year.or(old.year),
+            bpm: new.bpm.or(old.bpm),
+            key: new.key.or_else(|| old.key.clone()),
+            duration_ms: new.duration_ms.or(old.duration_ms),
+        };
+        let learned = *old != track;
+        self.play.track = track;
+        learned
+    }
+}
+
+/// When the play started, and whether it may be what is heard now.
+fn started(observation: &Observation, now_ms: i64, before_ms: Option<i64>) -> (i64, bool) {
+    match (observation.started_ms, observation.arrival) {
+        // A start in the future is a wrong clock.
+        (Some(started_ms), _) => (started_ms.min(now_ms), true),
+        // Several at once keep their order.
+        (None, Arrival::Live) => (before_ms.map_or(now_ms, |before_ms| now_ms.max(before_ms + 1)), true),
+        (None, Arrival::Found) => (before_ms.map_or(now_ms, |before_ms| before_ms + 1), false),
+    }
+}
+
+fn is_same_play(before: &Heard, after: &Heard) -> bool {
+    before.location.is_some()
+        && before.location == after.location
+        && before.play.ended_ms.is_none()
+        && (after.play.started_ms - before.play.started_ms).abs() <= SAME_PLAY_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: i64 = 1_795_291_800_000;
+
+    /// What is told about a night, one word per decision.
+    struct Night {
+        now_playing: NowPlaying,
+        said: Vec<String>,
+    }
+
+    impl Night {
+        fn with(rules: Rules) -> Self {
+            let desk = "booth".parse().expect("a slug");
+            let mut now_playing = NowPlaying::new(desk, rules);
+            assert_eq!(now_playing.set_opened(T, T), []);
+            Self { now_playing, said: Vec::new() }
+        }
+
+        fn say(&mut self, decisions: Vec<Decision>) -> &mut Self {
+            self.said.extend(decisions.into_iter().map(|decision| match decision {
+                Decision::Told { kind, play, current, .. } => {
+                    let mark = if current { " now" } else { "" };
+                    format!("{kind:?} {}{mark}", play.track.line()).to_lowercase()
+                }
+                Decision::Passed { .. } => "passed".to_owned(),
+            }));
+            self
+        }
+
+        fn hears(&mut self, at_s: i64, batch: Vec<Observation>) -> &mut Self {
+            let decisions = self.now_playing.observe(T + at_s * 1000, batch);
+            self.say(decisions)
+        }
+
+        fn waits(&mut self, at_s: i64) -> &mut Self {
+            let decisions = self.now_playing.tick(T + at_s * 1000);
+            self.say(decisions)
+        }
+
+        #[track_caller]
+        fn said(&mut self, expected: &[&str]) -> &mut Self {
+            assert_eq!(std::mem::take(&mut self.said), expected);
+            self
+        }
+    }
+
+    fn play(title: &str, started_s: i64) -> Observation {
+        let identity = format!("{title}|{started_s}");
+        let mut observation = Observation::new(SourceKind::VirtualDj, identity);
+        observation.track.title = Some(title.to_owned());
+        observation.location = Some(Location::Path(format!("/m/{title}")));
+        observation.started_ms = Some(T + started_s * 1000);
+        observation
+    }
+
+    fn seconds(delay: i64, min_play: i64) -> Rules {
+        Rules { delay_ms: delay * 1000, min_play_ms: min_play * 1000, ..Rules::default() }
+    }
+
+    #[test]
+    fn v16_of_three_at_once_only_the_last_is_now() {
+        Night::with(Rules::default())
+            .hears(900, vec![play("a", 100), play("b", 400), play("c", 880)])
+            .said(&["started a", "started b", "started c now"]);
+    }
+
+    #[test]
+    fn a_double_at_the_end_of_a_batch_holds_nothing_up() {
+        Night::with(Rules::default())
+            .hears(420, vec![play("a", 100), play("b", 400), play("b", 408)])
+            .said(&["passed", "started a", "started b now"]);
+    }
+
+    #[test]
+    fn the_past_is_never_now() {
+        Night::with(Rules::default())
+            .hears(5000, vec![play("before the set", -100)])
+            .said(&[])
+            .hears(5000, vec![play("missed", 100)])
+            .said(&["started missed"]);
+    }
+
+    #[test]
+    fn a_play_is_told_once_and_corrected_when_more_is_known() {
+        let mut better = play("a", 10);
+        better.track.bpm = Some(124.0);
+        Night::with(Rules::default())
+            .hears(20, vec![play("a", 10)])
+            .hears(21, vec![play("a", 10)])
+            .said(&["started a now"])
+            .hears(22, vec![better])
+            .said(&["corrected a now"])
+            .hears(23, vec![play("a", 10)])
+            .said(&[]);
+    }
+
+    #[test]
+    fn v12_the_same_song_soon_is_the_same_play() {
+        Night::with(Rules::default())
+            .hears(10, vec![play("a", 10)])
+            .hears(18, vec![play("a", 18)])
+            .hears(2500, vec![play("a", 2410)])
+            .said(&["started a now", "passed", "started a now"]);
+    }
+
+    #[test]
+    fn a_cued_track_never_reaches_the_floor() {
+        Night::with(seconds(10, 0))
+            .hears(0, vec![play("cued", 0)])
+            .hears(5, vec![play("played", 5)])
+            .said(&["passed"])
+            .waits(14)
+            .said(&[])
+            .waits(15)
+            .said(&["started played now"]);
+    }
+
+    #[test]
+    fn with_a_delay_what_was_missed_is_still_told() {
+        Night::with(seconds(10, 30))
+            .hears(900, vec![play("a", 100), play("short", 880), play("c", 890)])
+            .said(&["started a", "passed"])
+            .waits(920)
+            .said(&["started c now"]);
+    }
+
+    #[test]
+    fn v19_an_ignored_deck_is_not_heard() {
+        let mut sampler = play("jingle", 10);
+        sampler.deck = Some(2);
+        Night::with(Rules { ignored_decks: vec![2], ..Rules::default() })
+            .hears(11, vec![sampler])
+            .said(&["passed"]);
+    }
+
+    #[test]
+    fn a_late_genre_can_take_a_play_back() {
+        let skip = Skip { genre: vec!["Jingle".to_owned()], ..Skip::default() };
+        let mut known_better = play("a", 10);
+        known_better.track.genre = Some("radio jingles".to_owned());
+        Night::with(Rules { skip, ..Rules::default() })
+            .hears(11, vec![play("a", 10)])
+            .hears(12, vec![known_better])
+            .said(&["started a now", "withdrawn a now", "passed"]);
+    }
+
+    #[test]
+    fn going_live_starts_with_what_is_heard() {
+        let mut night = Night::with(Rules::default());
+        let closed = night.now_playing.set_closed(T);
+        night.say(closed).hears(10, vec![play("a", 10), play("b", 200)]).said(&[]);
+        let opened = night.now_playing.set_opened(T + 220_000, T + 220_000);
+        night.say(opened).said(&["started b now"]);
+        let stopped = night.now_playing.stopped(T + 300_000);
+        night.say(stopped).said(&["ended b now"]);
+    }
+
+    #[test]
+    fn a_play_can_end_by_its_length() {
+        let mut timed = play("a", 0);
+        timed.track.duration_ms = Some(100_000);
+        let mut night = Night::with(Rules { clear_after_ms: Some(5000), ..Rules::default() });
+        night.hears(1, vec![timed]).said(&["started a now"]);
+        assert_eq!(night.now_playing.due_ms(), Some(T + 105_000));
+        night.waits(104).said(&[]).waits(105).said(&["ended a now"]);
+    }
+
+    #[test]
+    fn after_a_restart_nothing_is_told_twice() {
+        let mut first = Night::with(Rules::default());
+        let told = first.now_playing.observe(T + 20_000, vec![play("a", 10)]);
+        let Some(Decision::Told { play: last, identity, .. }) = told.first().cloned() else {
+            panic!("{told:?}")
+        };
+        let mut second = NowPlaying::new("booth".parse().expect("a slug"), Rules::default());
+        let seen = [identity.clone()];
+        second.restore(T + 30_000, T, SourceKind::VirtualDj, &seen, Some((last.clone(), identity)));
+        assert_eq!(second.current(), Some(last.id));
+        assert_eq!(second.observe(T + 30_000, vec![play("a", 10)]), []);
+    }
+}

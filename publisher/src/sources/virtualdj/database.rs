@@ -1,0 +1,371 @@
+//! VirtualDJ's library `database.xml`: what the history leaves out (BPM, key, album, genre, year, comment).
+//!
+//! The file may be tens of megabytes and is rewritten while we run, so the index holds only where each song begins; a
+//! look-up reads that one song and checks that it still is the right one.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use quick_xml::Reader;
+use quick_xml::events::{BytesStart, Event};
+
+use crate::sources::observation::{Location, Observation};
+use crate::sources::{decode, playlist};
+
+/// A song with all its cue points fits in.
+const SONG_BYTES_MAX: u64 = 256 * 1024;
+
+/// Where each song of a library begins. Looking up costs one short read.
+#[derive(Debug, Default)]
+pub struct Index {
+    /// By a hash of the path in one spelling. Several songs may share it.
+    by_path: HashMap<u64, Vec<u64>>,
+    by_size_and_title: HashMap<u64, u64>,
+}
+
+/// What the library says of one song.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Song {
+    pub path: String,
+    pub file_bytes: Option<u64>,
+    pub artist: Option<String>,
+    pub title: Option<String>,
+    pub remix: Option<String>,
+    pub album: Option<String>,
+    pub genre: Option<String>,
+    pub year: Option<u16>,
+    pub bpm: Option<f64>,
+    pub key: Option<String>,
+    pub duration_ms: Option<i64>,
+    pub comment: Option<String>,
+}
+
+impl Index {
+    /// Reads through a library once. A file cut short gives the songs up to there.
+    pub fn of(xml: impl Read) -> Self {
+        let mut index = Self::default();
+        songs(xml, |at, song| {
+            index.by_path.entry(hash(&one_spelling(&song.path))).or_default().push(at);
+            if let Some(key) = size_and_title(song.file_bytes, song.title.as_deref()) {
+                index.by_size_and_title.insert(key, at);
+            }
+            true
+        });
+        index
+    }
+
+    /// The library of a file.
+    pub fn of_file(path: &Path) -> io::Result<Self> {
+        Ok(Self::of(File::open(path)?))
+    }
+
+    /// The song at a path: the same path, else the same but for case and slashes, else the same size and title.
+    pub fn song(
+        &self,
+        xml: &mut (impl Read + Seek),
+        path: &str,
+        file_bytes: Option<u64>,
+        title: Option<&str>,
+    ) -> io::Result<Option<Song>> {
+        let spelled = one_spelling(path);
+        let mut alike = None;
+        for &at in self.by_path.get(&hash(&spelled)).into_iter().flatten() {
+            match song_at(xml, at)? {
+                Some(song) if song.path == path => return Ok(Some(song)),
+                Some(song) if one_spelling(&song.path) == spelled => alike = alike.or(Some(song)),
+                _ => {}
+            }
+        }
+        if alike.is_some() {
+            return Ok(alike);
+        }
+        let Some(key) = size_and_title(file_bytes, title) else { return Ok(None) };
+        let Some(&at) = self.by_size_and_title.get(&key) else { return Ok(None) };
+        let song = song_at(xml, at)?;
+        Ok(song.filter(|song| size_and_title(song.file_bytes, song.title.as_deref()) == Some(key)))
+    }
+}
+
+impl Song {
+    /// Fills what the observation does not know. What the DJ's program said is never changed.
+    pub fn fill(self, observation: &mut Observation) {
+        let track = &mut observation.track;
+        track.artist = track.artist.take().or(self.artist);
+        track.title = track.title.take().or(self.title);
+        track.remix = track.remix.take().or(self.remix);
+        track.album = track.album.take().or(self.album);
+        track.genre = track.genre.take().or(self.genre);
+        track.year = track.year.or(self.year);
+        track.bpm = track.bpm.or(self.bpm);
+        track.key = track.key.take().or(self.key);
+        track.duration_ms = track.duration_ms.or(self.duration_ms);
+        observation.comment = observation.comment.take().or(self.comment);
+    }
+}
+
+/// The path by which a library may know the observation.
+pub fn path_of(observation: &Observation) -> Option<String> {
+    match observation.location.as_ref()? {
+        Location::Path(path) | Location::Url(path) => Some(path.clone()),
+        Location::Stream { service, id } => Some(format!("netsearch://{service}{id}")),
+    }
+}
+
+fn song_at(xml: &mut (impl Read + Seek), at: u64) -> io::Result<Option<Song>> {
+    xml.seek(SeekFrom::Start(at))?;
+    let mut bytes = Vec::new();
+    xml.take(SONG_BYTES_MAX).read_to_end(&mut bytes)?;
+    let mut first = None;
+    songs(bytes.as_slice(), |_, song| {
+        first = Some(song);
+        false
+    });
+    Ok(first)
+}
+
+/// Calls `each` with every song and where it begins, until it says no or the text ends or stops making sense.
+fn songs(xml: impl Read, mut each: impl FnMut(u64, Song) -> bool) {
+    let mut reader =
+        Reader::from_reader(BufReader::with_capacity(1 << 16, Utf8 { bytes: xml, cut: Vec::new() }));
+    let config = reader.config_mut();
+    config.check_end_names = false;
+    config.allow_unmatched_ends = true;
+    config.allow_dangling_amp = true;
+    let mut buffer = Vec::new();
+    let mut open: Option<(u64, Song)> = None;
+    let mut comment: Option<String> = None;
+    loop {
+        let at = reader.buffer_position();
+        buffer.clear();
+        match reader.read_event_into(&mut buffer) {
+            Ok(Event::Start(tag)) if tag.name().as_ref() == "Song" => {
+                // A song that was never closed counts too.
+                if let Some((at, song)) = open.replace((at, song(&tag)))
+                    && !each(at, song)
+                {
+                    return;
+                }
+            }
+            Ok(Event::Empty(tag)) if tag.name().as_ref() == "Song" => {
+                if !each(at, song(&tag)) {
+                    return;
+                }
+            }
+            Ok(Event::End(tag)) if tag.name().as_ref() == "Song" => {
+                if let Some((at, song)) = open.take()
+                    && !each(at, song)
+                {
+                    return;
+                }
+            }
+            Ok(Event::Start(tag)) if tag.name().as_ref() == "Comment" => comment = Some(String::new()),
+            Ok(Event::End(tag)) if tag.name().as_ref() == "Comment" => {
+                if let (Some((_, song)), Some(text)) = (&mut open, comment.take()) {
+                    song.comment = decode::field(&text);
+                }
+            }
+            Ok(Event::Start(tag) | Event::Empty(tag)) => {
+                if let Some((_, song)) = &mut open {
+                    tags(song, &tag);
+                }
+            }
+            Ok(Event::Text(text)) => {
+                if let Some(comment) = &mut comment {
+                    comment.push_str(&decode::line(text.as_bytes()));
+                }
+            }
+            Ok(Event::GeneralRef(name)) => {
+                if let Some(comment) = &mut comment {
+                    comment.push_str(&playlist::unescaped(&format!("&{};", decode::line(name.as_bytes()))));
+                }
+            }
+            Ok(Event::Eof) | Err(_) => break,
+            Ok(_) => {}
+        }
+    }
+    if let Some((at, song)) = open {
+        each(at, song);
+    }
+}
+
+fn song(tag: &BytesStart<'_>) -> Song {
+    let mut song = Song::default();
+    for (name, value) in values(tag) {
+        match name.as_str() {
+            "FilePath" => song.path = value,
+            "FileSize" => song.file_bytes = value.parse().ok(),
+            _ => {}
+        }
+    }
+    song
+}
+
+fn tags(song: &mut Song, tag: &BytesStart<'_>) {
+    let of_tags = tag.name().as_ref() == "Tags";
+    for (name, value) in values(tag) {
+        let Some(value) = decode::field(&value) else { continue };
+        match (tag.name().as_ref(), name.as_str()) {
+            ("Tags", "Author") => song.artist = Some(value),
+            ("Tags", "Title") => song.title = Some(value),
+            ("Tags", "Remix") => song.remix = Some(value),
+            ("Tags", "Album") => song.album = Some(value),
+            ("Tags", "Genre") => song.genre = Some(value),
+            ("Tags", "Year") => song.year = value.parse().ok(),
+            ("Infos", "SongLength") => song.duration_ms = playlist::seconds_as_ms(&value),
+            // What the DJ wrote into the tags beats what the program measured, in whichever order they stand.
+            ("Tags" | "Scan", "Bpm") if of_tags || song.bpm.is_none() => song.bpm = bpm(&value).or(song.bpm),
+            ("Tags" | "Scan", "Key") if of_tags || song.key.is_none() => song.key = Some(value),
+            _ => {}
+        }
+    }
+}
+
+fn values(tag: &BytesStart<'_>) -> Vec<(String, String)> {
+    let mut attributes = tag.attributes();
+    let readable = attributes.with_checks(false).flatten();
+    readable
+        .map(|attribute| {
+            let value = playlist::unescaped(&decode::line(attribute.value.as_bytes()));
+            (attribute.key.as_ref().to_owned(), value)
+        })
+        .collect()
+}
+
+/// The library counts seconds per beat; some tags count beats per minute.
+fn bpm(text: &str) -> Option<f64> {
+    let value: f64 = text.replace(',', ".").parse().ok()?;
+    let bpm = if value > 0.0 && value < 10.0 { 60.0 / value } else { value };
+    (20.0..=400.0).contains(&bpm).then(|| (bpm * 10.0).round() / 10.0)
+}
+
+fn one_spelling(path: &str) -> String {
+    path.replace('\\', "/").to_lowercase()
+}
+
+fn size_and_title(file_bytes: Option<u64>, title: Option<&str>) -> Option<u64> {
+    Some(hash(&format!("{}|{}", file_bytes?, title?.to_lowercase())))
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Bytes with all that is not UTF-8 replaced, one for one: a single bad tag would end the reading of a whole library,
+/// and offsets must stay true.
+struct Utf8<R> {
+    bytes: R,
+    /// The start of a character whose rest is still to be read.
+    cut: Vec<u8>,
+}
+
+impl<R: Read> Read for Utf8<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let cut = self.cut.len();
+            if buffer.len() <= cut {
+                return Err(io::Error::from(io::ErrorKind::InvalidInput));
+            }
+            buffer[..cut].copy_from_slice(&self.cut);
+            let read = self.bytes.read(&mut buffer[cut..])?;
+            self.cut.clear();
+            let mut length = cut + read;
+            let mut checked = 0;
+            while let Err(error) = std::str::from_utf8(&buffer[checked..length]) {
+                let bad = checked + error.valid_up_to();
+                match error.error_len() {
+                    Some(bytes) => {
+                        buffer[bad..bad + bytes].fill(b'?');
+                        checked = bad + bytes;
+                    }
+                    None if read == 0 => buffer[bad..length].fill(b'?'),
+                    None => {
+                        self.cut.extend_from_slice(&buffer[bad..length]);
+                        length = bad;
+                    }
+                }
+            }
+            if length > 0 || read == 0 {
+                return Ok(length);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    const V20: &[u8] = include_bytes!("../../../samples/virtualdj/v20/database.xml");
+    const PATH: &str = "/Users/dj/Music/Nova Harbor - Glass Tide.mp3";
+
+    #[track_caller]
+    fn check(
+        xml: &[u8],
+        path: &str,
+        size_and_title: Option<(u64, &str)>,
+        expected: Option<&str>,
+    ) -> Option<Song> {
+        let index = Index::of(xml);
+        let (size, title) = size_and_title.unzip();
+        let song = index.song(&mut Cursor::new(xml), path, size, title).expect("memory can be read");
+        assert_eq!(song.as_ref().and_then(|song| song.title.as_deref()), expected);
+        song
+    }
+
+    #[test]
+    fn v20_a_song_of_a_file_without_end() {
+        let song = check(V20, PATH, None, Some("Glass Tide")).expect("it is there");
+        assert_eq!(song.bpm, Some(124.0));
+        assert_eq!(song.key.as_deref(), Some("F#m"));
+        assert_eq!(song.comment.as_deref(), Some("peak time"));
+        assert_eq!(
+            (song.album.as_deref(), song.year, song.duration_ms),
+            (Some("Shore"), Some(2024), Some(241_622))
+        );
+    }
+
+    #[test]
+    fn paths_match_in_other_spellings_and_files_by_size_and_title() {
+        check(V20, r"\users\DJ\music\nova harbor - glass tide.MP3", None, Some("Glass Tide"));
+        check(V20, "/moved.mp3", Some((9_744_561, "glass tide")), Some("Glass Tide"));
+        check(V20, "/moved.mp3", Some((1, "glass tide")), None);
+    }
+
+    #[test]
+    fn cut_anywhere_it_does_not_fail() {
+        for end in 0..V20.len() {
+            Index::of(&V20[..end]);
+        }
+    }
+
+    #[test]
+    fn an_index_of_an_older_file_never_gives_another_song() {
+        let index = Index::of(V20);
+        let newer =
+            String::from_utf8_lossy(V20).replace("<Song FilePath=\"/U", "<!-- longer --><Song FilePath=\"/V");
+        let song =
+            index.song(&mut Cursor::new(newer.as_bytes()), PATH, None, None).expect("memory can be read");
+        assert_eq!(song, None);
+    }
+
+    #[test]
+    fn a_bad_byte_spoils_nothing_but_itself() {
+        let xml = b"<Song FilePath=\"/a\"><Tags Title=\"\xF6\"/></Song><Song FilePath=\"/b\"><Tags Title=\"\xC3\xB6\"/></Song>";
+        check(xml, "/a", None, Some("?"));
+        check(xml, "/b", None, Some("ö"));
+    }
+
+    #[test]
+    fn tags_beat_measurements_and_entities_are_decoded() {
+        let xml = br#"<Song FilePath="C:\A &amp; B.mp3"><Scan Bpm="0.5" Key="1A"/><Tags Title="A &amp; B" Bpm="100" Key="Am"/></Song>"#;
+        let song = check(xml, r"C:\A & B.mp3", None, Some("A & B")).expect("it is there");
+        assert_eq!((song.bpm, song.key.as_deref()), (Some(100.0), Some("Am")));
+    }
+}
