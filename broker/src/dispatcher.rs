@@ -354,22 +354,33 @@ impl Dispatcher {
     fn route_some(&mut self, envelope: Bytes) -> Result<Vec<SessionId>, Broken> {
         let now_ms = now_ms();
         let mut behind = Vec::new();
-        self.route(envelope, now_ms, &mut behind);
-        for _ in 1..TURN {
-            if !behind.is_empty() {
-                break;
+        let mut routed = Vec::new();
+        let mut next = Some(envelope);
+        while let Some(envelope) = next {
+            routed.extend(self.route(envelope, now_ms, &mut behind));
+            let is_enough = !behind.is_empty() || routed.len() >= TURN;
+            next = if is_enough { None } else { self.tap.ready()? };
+        }
+        // All acknowledgements of a publisher at once: they then leave in one write.
+        for same in routed.chunk_by(|(one, _), (other, _)| one == other) {
+            if let Some(origin) = self.sessions.get(&same[0].0) {
+                origin.recipient.outbox.acknowledge(same.iter().map(|(_, packet_id)| *packet_id));
             }
-            let Some(envelope) = self.tap.ready()? else { break };
-            self.route(envelope, now_ms, &mut behind);
         }
         Ok(behind)
     }
 
-    fn route(&mut self, envelope: Bytes, now_ms: i64, behind: &mut Vec<SessionId>) {
+    /// Gives back who waits for which acknowledgement; packet id 0 means nobody does.
+    fn route(
+        &mut self,
+        envelope: Bytes,
+        now_ms: i64,
+        behind: &mut Vec<SessionId>,
+    ) -> Option<(SessionId, u16)> {
         let seq = message::seq(&envelope).unwrap_or_default();
         let Some(message) = Message::open(envelope) else {
             tracing::error!(seq, "the pipe gave back something that is not an envelope");
-            return;
+            return None;
         };
         let message = Arc::new(message);
         self.counters.published.add(1);
@@ -380,11 +391,7 @@ impl Dispatcher {
             self.deliver(&message, behind);
         }
         self.routed = seq;
-        if message.packet_id != 0
-            && let Some(origin) = self.sessions.get(&message.origin)
-        {
-            origin.recipient.outbox.answer(Answer::Published(message.packet_id));
-        }
+        Some((message.origin, message.packet_id))
     }
 
     fn retain(&mut self, message: &Arc<Message>, now_ms: i64) {

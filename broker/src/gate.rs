@@ -115,8 +115,8 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         () = gate.stop.cancelled() => return,
     };
     drop(handshake);
-    if let Ok(Some(client)) = client {
-        session::run(stream, client, gate).await;
+    if let Ok(Some((client, leaving))) = client {
+        session::run(stream, client, leaving, gate).await;
     }
 }
 

@@ -12,6 +12,7 @@ use crate::clock::now_ms;
 use crate::codec::{ConnAck, Connect, Fault, Packet, Properties, Version, Will, decode_connect, encode, id};
 use crate::dispatcher::{Command, Recipient};
 use crate::gate::Gate;
+use crate::leaving::Leaving;
 use crate::outbox::{Limits, Load, Outbox};
 use crate::session::{Client, TOPIC_ALIAS_MAX};
 
@@ -39,8 +40,8 @@ const QOS_NOT_SUPPORTED: Code = Code(5, 0x9b);
 /// Reads CONNECT and lets the client in. `None`: it was refused, answered as far as it can be understood.
 pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    gate: &Gate,
-) -> Option<Client> {
+    gate: &Arc<Gate>,
+) -> Option<(Client, Leaving)> {
     let mut input = BytesMut::new();
     let connect = loop {
         match decode_connect(&mut input, SMALL_PACKET) {
@@ -58,11 +59,11 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     match admit(&connect, gate).await {
-        Ok((recipient, properties, stored_will)) => {
+        Ok((leaving, recipient, properties, will)) => {
             let mut out = BytesMut::new();
             let ack = ConnAck { session_present: false, code: 0, properties };
             encode(&Packet::ConnAck(ack), connect.version, &mut out);
-            Some(client(&connect, recipient, stored_will, input, out, gate))
+            Some((client(&connect, recipient, will, input, out, gate), leaving))
         }
         Err(Some(code)) => {
             gate.counters.refused.add(1);
@@ -73,10 +74,10 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-type Admitted = (Arc<Recipient>, Properties, Option<Will>);
+type Admitted = (Leaving, Arc<Recipient>, Properties, Option<Will>);
 
 /// Decides about a CONNECT and attaches the session. An error without a code means: close without a word.
-async fn admit(connect: &Connect, gate: &Gate) -> Result<Admitted, Option<Code>> {
+async fn admit(connect: &Connect, gate: &Arc<Gate>) -> Result<Admitted, Option<Code>> {
     let version = connect.version;
     if connect.properties.bytes(id::AUTH_METHOD).is_some() {
         return Err(Some(BAD_AUTH_METHOD));
@@ -133,11 +134,12 @@ async fn admit(connect: &Connect, gate: &Gate) -> Result<Admitted, Option<Code>>
     };
     let outbox = Outbox::new(limits, gate.relief.clone());
     let recipient = Arc::new(Recipient { id: gate.next_session(), client_id, principal, version, outbox });
+    let leaving = Leaving::of(recipient.clone(), gate);
     let (attached, is_attached) = oneshot::channel();
     let command = Command::Attach { recipient: recipient.clone(), attached };
     gate.commands.send(command).await.map_err(|_| None)?;
     is_attached.await.map_err(|_| None)?;
-    Ok((recipient, properties, will))
+    Ok((leaving, recipient, properties, will))
 }
 
 fn client(

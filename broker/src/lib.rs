@@ -9,6 +9,7 @@ pub mod counters;
 mod dispatcher;
 mod gate;
 mod handshake;
+mod leaving;
 mod listeners;
 mod message;
 mod outbox;
@@ -25,7 +26,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -83,13 +86,31 @@ impl Broker {
         self.fault.clone()
     }
 
+    /// Runs on a thread of its own: spread over several workers, each step of a message would wake another of them, which
+    /// costs more than the step (ADR 0002).
     pub async fn run(self, listeners: Listeners, stop: CancellationToken) -> anyhow::Result<()> {
+        let tcp = listeners.tcp.into_std()?;
+        let websocket = listeners.websocket.map(TcpListener::into_std).transpose()?;
+        // Ends everything here when the dispatcher fails or this future is dropped.
+        let ending = stop.child_token();
+        let _ended = ending.clone().drop_guard();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (result, awaited) = oneshot::channel();
+        std::thread::Builder::new().name("broker".to_owned()).spawn(move || {
+            _ = result.send(runtime.block_on(async move {
+                let tcp = TcpListener::from_std(tcp)?;
+                let websocket = websocket.map(TcpListener::from_std).transpose()?;
+                self.serve(Listeners { tcp, websocket }, ending).await
+            }));
+        })?;
+        awaited.await.context("the broker's thread panicked")?
+    }
+
+    async fn serve(self, listeners: Listeners, ending: CancellationToken) -> anyhow::Result<()> {
         let settings = Arc::new(self.settings);
         let (ingress, tap) = pipe::open()?;
         let (commands, received) = mpsc::channel(COMMANDS_MAX);
         let relief = Arc::new(Notify::new());
-        // Ends everything here, also when it is the dispatcher that fails.
-        let ending = stop.child_token();
         #[cfg(feature = "fault")]
         {
             let (fault, ingress, ending) = (self.fault.clone(), ingress.clone(), ending.clone());

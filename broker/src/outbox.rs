@@ -124,6 +124,15 @@ impl Outbox {
         }
     }
 
+    /// Queues PUBACKs; packet id 0, of a message with QoS 0, needs none.
+    pub(crate) fn acknowledge(&self, packet_ids: impl Iterator<Item = u16>) {
+        let mut state = self.state();
+        if !state.is_shut {
+            state.answers.extend(packet_ids.filter(|id| *id != 0).map(Answer::Published));
+            wake(state);
+        }
+    }
+
     pub(crate) fn end(&self, ending: Ending) {
         let mut state = self.state();
         state.ending.get_or_insert(ending);

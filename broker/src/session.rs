@@ -16,6 +16,7 @@ use crate::clock::now_ms;
 use crate::codec::{Ack, Disconnect, Fault, Outgoing, Packet, Properties, Publish, Will, decode, encode, id};
 use crate::dispatcher::{Command, Recipient};
 use crate::gate::Gate;
+use crate::leaving::Leaving;
 use crate::message::Message;
 use crate::outbox::{Answer, Delivery, Ending};
 
@@ -83,8 +84,12 @@ struct Session<S> {
     stuck_at: Option<Instant>,
 }
 
-pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: S, client: Client, gate: Arc<Gate>) {
-    let leaving = Leaving { recipient: Some(client.recipient.clone()), gate: gate.clone() };
+pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    client: Client,
+    leaving: Leaving,
+    gate: Arc<Gate>,
+) {
     let mut session = Session {
         stream,
         client,
@@ -481,34 +486,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.gate.counters.malformed.add(1);
         let client = String::from_utf8_lossy(&self.client.recipient.client_id);
         tracing::debug!(%fault, %client, "disconnecting a client");
-    }
-}
-
-/// Tells the dispatcher that a session has gone, whatever happens to its task.
-struct Leaving {
-    recipient: Option<Arc<Recipient>>,
-    gate: Arc<Gate>,
-}
-
-impl Leaving {
-    async fn now(mut self, after: u64) {
-        if let Some(recipient) = self.recipient.take() {
-            _ = self.gate.commands.send(Command::Detach { session: recipient.id, after }).await;
-        }
-    }
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        // Only after a panic, or when the runtime goes down.
-        let Some(recipient) = self.recipient.take() else { return };
-        recipient.outbox.shut();
-        let commands = self.gate.commands.clone();
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                _ = commands.send(Command::Detach { session: recipient.id, after: 0 }).await;
-            });
-        }
     }
 }
 

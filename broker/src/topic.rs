@@ -1,5 +1,8 @@
 //! Topic names and filters as MQTT defines them: which are valid, and how they relate. Pure functions on bytes.
 
+/// Levels of a filter. Ours have eight at most; the tree of subscriptions is walked recursively, so there is a bound.
+const LEVELS_MAX: usize = 32;
+
 /// A topic name to publish to: not empty, no wildcard. (UTF-8 and NUL are the codec's to check.)
 pub fn is_name(topic: &[u8]) -> bool {
     !topic.is_empty() && !topic.iter().any(|byte| matches!(byte, b'+' | b'#' | 0))
@@ -9,6 +12,7 @@ pub fn is_name(topic: &[u8]) -> bool {
 pub fn is_filter(filter: &[u8]) -> bool {
     let last = filter.iter().filter(|byte| **byte == b'/').count();
     !filter.is_empty()
+        && last < LEVELS_MAX
         && levels(filter).enumerate().all(|(index, level)| match level {
             b"+" => true,
             b"#" => index == last,
@@ -85,6 +89,7 @@ mod tests {
         for bad in ["", "a#", "#/a", "a/#/b", "a+", "+a/b", "a\0b"] {
             assert!(!is_filter(bad.as_bytes()), "{bad}");
         }
+        assert!(is_filter("a/".repeat(31).as_bytes()) && !is_filter("a/".repeat(32).as_bytes()));
         assert!(is_name("étoile/x".as_bytes()) && !is_name(b"") && !is_name(b"a/+"));
     }
 
