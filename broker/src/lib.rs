@@ -1,1 +1,138 @@
-//! Placeholder.
+//! The MQTT broker: a front end of our own that speaks MQTT 3.1, 3.1.1 and 5, with rumqttd inside as the message log.
+//!
+//! A PUBLISH goes `gate` → `session` → `pipe` → `dispatcher` → the subscribers' `outbox`es → their `session`s.
+
+pub mod access;
+mod clock;
+pub mod codec;
+pub mod counters;
+mod dispatcher;
+mod gate;
+mod handshake;
+mod listeners;
+mod message;
+mod outbox;
+mod pipe;
+mod retained;
+mod session;
+mod settings;
+pub mod topic;
+mod tree;
+mod websocket;
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use access::{Principal, Tokens};
+pub use counters::Counters;
+use dispatcher::Dispatcher;
+use gate::{Gate, Transport};
+pub use listeners::Listeners;
+pub use settings::Settings;
+
+/// Subscribes and the like under way to the dispatcher; when full, connections wait with theirs.
+const COMMANDS_MAX: usize = 1024;
+
+/// How long connections may take to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(4);
+
+/// A broker that does not run yet. [`run`] is enough unless its counters are wanted.
+#[derive(Debug)]
+pub struct Broker {
+    settings: Settings,
+    tokens: Tokens,
+    counters: Arc<Counters>,
+    #[cfg(feature = "fault")]
+    fault: Arc<Notify>,
+}
+
+/// Serves the listeners until stopped; fails only if messages cannot be routed any more.
+pub async fn run(
+    settings: Settings,
+    listeners: Listeners,
+    tokens: Tokens,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    Broker::new(settings, tokens).run(listeners, stop).await
+}
+
+impl Broker {
+    pub fn new(settings: Settings, tokens: Tokens) -> Self {
+        Self {
+            settings,
+            tokens,
+            counters: Arc::default(),
+            #[cfg(feature = "fault")]
+            fault: Arc::default(),
+        }
+    }
+
+    pub fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
+    }
+
+    /// Each notification kills the message router.
+    #[cfg(feature = "fault")]
+    pub fn fault(&self) -> Arc<Notify> {
+        self.fault.clone()
+    }
+
+    pub async fn run(self, listeners: Listeners, stop: CancellationToken) -> anyhow::Result<()> {
+        let settings = Arc::new(self.settings);
+        let (ingress, tap) = pipe::open()?;
+        let (commands, received) = mpsc::channel(COMMANDS_MAX);
+        let relief = Arc::new(Notify::new());
+        // Ends everything here, also when it is the dispatcher that fails.
+        let ending = stop.child_token();
+        #[cfg(feature = "fault")]
+        {
+            let (fault, ingress, ending) = (self.fault.clone(), ingress.clone(), ending.clone());
+            tokio::spawn(async move {
+                while ending.run_until_cancelled(fault.notified()).await.is_some() {
+                    ingress.kill_router();
+                }
+            });
+        }
+        let dispatcher = Dispatcher::new(
+            settings.clone(),
+            self.counters.clone(),
+            self.tokens.clone(),
+            tap,
+            received,
+            relief.clone(),
+        );
+        let gate = Arc::new(Gate {
+            anonymous: settings.anonymous_read.then(|| Arc::new(Principal::anonymous())),
+            settings,
+            counters: self.counters,
+            tokens: self.tokens,
+            ingress,
+            commands,
+            relief,
+            stop: ending.clone(),
+            tasks: TaskTracker::new(),
+            sessions: AtomicU64::new(1),
+            handshakes: Mutex::new(HashMap::new()),
+        });
+        tracing::info!(mqtt = ?listeners.tcp.local_addr().ok(), "broker is ready");
+        let Listeners { tcp, websocket } = listeners;
+        gate.tasks.spawn(gate::accept(gate.clone(), tcp, Transport::Tcp));
+        if let Some(websocket) = websocket {
+            gate.tasks.spawn(gate::accept(gate.clone(), websocket, Transport::WebSocket));
+        }
+        // A task of its own, so that a panic in it ends the broker instead of leaving it deaf.
+        let dispatched = tokio::spawn(dispatcher.run(ending.clone())).await;
+        ending.cancel();
+        gate.tasks.close();
+        if tokio::time::timeout(FAREWELL, gate.tasks.wait()).await.is_err() {
+            tracing::warn!(left = gate.tasks.len(), "connections did not end in time");
+        }
+        Ok(dispatched??)
+    }
+}

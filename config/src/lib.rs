@@ -1,8 +1,9 @@
-//! How settings are read (file < environment < flags), logging, and the stop signal.
+//! How settings are read (file < environment < flags), logging, the clock, and the stop signal.
 //!
 //! Each program owns its section as a documented struct; this crate only carries values there and says
 //! exactly which one is wrong, where it came from and what was probably meant.
 
+pub mod clock;
 pub mod logging;
 pub mod secret;
 pub mod settings;

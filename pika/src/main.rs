@@ -1,1 +1,59 @@
-fn main() {}
+//! The one executable: it reads the command line and the settings, and calls the programs.
+
+mod cli;
+mod contract;
+mod demo;
+mod network;
+mod parts;
+mod settings;
+mod tokens;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use settings::Loaded;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not errors.
+            let status = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(status);
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pika: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    // What needs no settings needs no runtime either.
+    match &cli.command {
+        Command::Schema => return contract::print_schema(),
+        Command::Asyncapi => return contract::print_asyncapi(),
+        _ => {}
+    }
+    let demo = matches!(&cli.command, Command::Up(up) if up.demo);
+    let loaded = Loaded::read(&cli, demo)?;
+    config::logging::start(&loaded.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Up(up) => parts::up(loaded, up).await,
+            Command::Broker => parts::broker(loaded).await,
+            Command::Archiver => parts::archiver(loaded).await,
+            Command::Webapp => parts::webapp(loaded).await,
+            Command::Publisher(flags) => parts::publisher(loaded, flags).await,
+            Command::Token(command) => tokens::run(&loaded, command).await,
+            Command::Schema | Command::Asyncapi => Ok(()),
+        }
+    })
+}

@@ -201,7 +201,42 @@ uuid_id!(
     PlayId, "play id"
 );
 
-/// Namespace of derived play ids, UUIDv5 of the URL `https://pika/v1/play`.
+/// Makes message ids: the time is passed in, the rest is drawn from a seed (SplitMix64), so a run with the
+/// same seed and clock repeats itself exactly. Not for secrets.
+#[derive(Debug, Clone)]
+pub struct IdSource(u64);
+
+impl IdSource {
+    /// Every process needs a seed of its own, from the system's randomness.
+    pub fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next id, UUIDv7.
+    pub fn message(&mut self, now_ms: i64) -> MessageId {
+        MessageId::at(now_ms, self.random())
+    }
+
+    /// A new set's id, UUIDv7.
+    pub fn set(&mut self, now_ms: i64) -> SetId {
+        SetId::at(now_ms, self.random())
+    }
+
+    fn random(&mut self) -> [u8; 10] {
+        let (a, b) = (self.draw().to_le_bytes(), self.draw().to_le_bytes());
+        [a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], b[0], b[1]]
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// Namespace of derived play ids: any fixed UUID, never to be changed.
 const PLAYS: Uuid = Uuid::from_u128(0x3d4b_1f6e_1f0a_5f0c_9a55_7f6d_2c41_8e21);
 
 impl PlayId {

@@ -15,7 +15,9 @@ pub mod schema;
 
 pub use floor::{Announcement, Audience, Cursor, Dj, FloorEvent, FloorEventType, FloorInfo, History, Info};
 pub use floor::{NowPlaying, NowState, PastPlay, Poll, PollOption, Reactions, TempoTally};
-pub use id::{BadId, DancerId, DeskId, EventId, FloorId, JournalId, MessageId, PlayId, ProducerId, SetId};
+pub use id::{
+    BadId, DancerId, DeskId, EventId, FloorId, IdSource, JournalId, MessageId, PlayId, ProducerId, SetId,
+};
 pub use input::{Input, InputReport, TempoWish};
 pub use message::{BadPayload, Message, Presence, V1};
 pub use play::{DeskState, Play, PlayKind, PlayReport, SetRef};

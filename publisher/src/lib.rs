@@ -3,5 +3,10 @@
 
 pub mod journal;
 pub mod now_playing;
+mod run;
 pub mod settings;
 pub mod sources;
+
+pub use run::{Home, run};
+pub use settings::{Settings, Source};
+pub use sources::is_source_here;

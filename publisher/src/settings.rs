@@ -1,7 +1,9 @@
 //! What the DJ can set: the `publisher` section of the configuration, as far as sources and judgement go.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use protocol::FloorId;
 use serde::{Deserialize, Serialize};
 
 use crate::now_playing::{Rules, Skip};
@@ -21,7 +23,7 @@ pub struct Settings {
     /// Tracks played for fewer seconds are not told.
     pub min_play_s: u32,
     /// The floor that is played on.
-    pub floor: String,
+    pub floor: FloorId,
     /// The name that dancers see.
     pub dj: Option<String>,
     /// Deck numbers that are never told, for samplers and previews.
@@ -50,6 +52,24 @@ pub enum Source {
     Text,
 }
 
+/// The text names no kind of source.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no source; there are auto, virtualdj, m3u and text")]
+pub struct BadSource(String);
+
+impl FromStr for Source {
+    type Err = BadSource;
+    fn from_str(text: &str) -> Result<Self, BadSource> {
+        match text {
+            "auto" => Ok(Source::Auto),
+            "virtualdj" => Ok(Source::VirtualDj),
+            "m3u" => Ok(Source::M3u),
+            "text" => Ok(Source::Text),
+            _ => Err(BadSource(text.to_owned())),
+        }
+    }
+}
+
 /// What a text file holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -69,7 +89,7 @@ impl Default for Settings {
             force_polling: false,
             delay_s: 0,
             min_play_s: 0,
-            floor: "main".to_owned(),
+            floor: "main".parse().expect("a slug"),
             dj: None,
             ignored_decks: Vec::new(),
             skip_genres: Vec::new(),

@@ -199,8 +199,8 @@ impl Store {
             .collect())
     }
 
-    /// The last plays of a floor, the newest first, withdrawn ones left out.
-    pub async fn recent(&self, floor: &FloorAddress, count: u32) -> Result<Vec<PastPlay>, Error> {
+    /// The last plays of a floor and whose desk they were, the newest first, withdrawn ones left out.
+    pub async fn recent(&self, floor: &FloorAddress, count: u32) -> Result<Vec<(DeskId, PastPlay)>, Error> {
         let rows: Vec<RecentRow> = on_engine!(&self.engine, read pool => sqlx::query_as(RECENT)
             .bind(floor.event.as_str())
             .bind(floor.floor.as_str())
@@ -267,7 +267,7 @@ fn seq_to_sql(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
-fn past_play(row: RecentRow) -> Option<PastPlay> {
+fn past_play(row: RecentRow) -> Option<(DeskId, PastPlay)> {
     let id: PlayId = row.id.parse().ok()?;
     let desk: DeskId = row.desk_id.parse().ok()?;
     let track = Track {
@@ -281,9 +281,10 @@ fn past_play(row: RecentRow) -> Option<PastPlay> {
         key: row.musical_key,
         duration_ms: row.duration_ms,
     };
-    Some(PastPlay {
+    let past = PastPlay {
         set_id: row.set_id.parse().ok()?,
-        dj: row.dj.map(|name| Dj { id: desk, name }),
+        dj: Some(Dj { id: desk.clone(), name: row.dj.unwrap_or_else(|| desk.to_string()) }),
         play: Play { id, started_ms: row.started_ms, ended_ms: row.ended_ms, track },
-    })
+    };
+    Some((desk, past))
 }

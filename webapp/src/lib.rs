@@ -1,1 +1,11 @@
-//! Placeholder.
+//! The pages dancers hold in the hand: topics in, HTML out, live over WebSocket.
+
+pub mod live;
+pub mod views;
+pub mod web;
+
+mod run;
+mod settings;
+
+pub use run::run;
+pub use settings::Settings;

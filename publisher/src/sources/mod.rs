@@ -11,9 +11,9 @@ mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use config::clock::now_ms;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -73,6 +73,11 @@ pub fn open(
         .spawn(move || watch::follow(follower, force_polling, now_ms, &sender, &stop, &runtime))
         .context("cannot start the thread that follows the source")?;
     Ok(Source { events })
+}
+
+/// Whether there is anything to read on this machine: a path was given, or a DJ program is found.
+pub fn is_source_here(settings: &Settings) -> bool {
+    settings.path.is_some() || Places::of_this_machine().home().is_some()
 }
 
 /// What a look brought.
@@ -229,9 +234,4 @@ fn guessed(path: &Path) -> SourceKind {
 
 fn plays(observations: Vec<Observation>) -> Vec<SourceEvent> {
     if observations.is_empty() { Vec::new() } else { vec![SourceEvent::Plays(observations)] }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

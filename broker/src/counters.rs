@@ -1,0 +1,55 @@
+//! What the broker counts; whoever serves metrics reads it.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Sessions now.
+    pub connections: Count,
+    /// Sessions ever.
+    pub connected: Count,
+    pub refused: Count,
+    pub published: Count,
+    pub delivered: Count,
+    /// Messages a client did not get: its queue was full, the message too old or too large for it.
+    pub dropped: Count,
+    /// Sessions ended because their queue overflowed.
+    pub overflowed: Count,
+    /// Publishes and subscriptions that access did not allow.
+    pub denied: Count,
+    /// Connections ended because of what the client sent.
+    pub malformed: Count,
+    /// Retained messages now.
+    pub retained: Count,
+    denied_logged_ms: AtomicI64,
+}
+
+impl Counters {
+    /// Counts a denial; true when it is time for a line in the log, at most every ten seconds.
+    pub(crate) fn deny(&self, now_ms: i64) -> bool {
+        self.denied.add(1);
+        let last = self.denied_logged_ms.load(Ordering::Relaxed);
+        now_ms - last >= 10_000
+            && self
+                .denied_logged_ms
+                .compare_exchange(last, now_ms, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self, number: u64) {
+        self.0.fetch_add(number, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(&self, number: u64) {
+        self.0.store(number, Ordering::Relaxed);
+    }
+}

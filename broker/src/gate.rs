@@ -1,0 +1,152 @@
+//! The way in: accept loops, limits before login, and what every connection needs to know.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::{Principal, Tokens};
+use crate::counters::Counters;
+use crate::dispatcher::Command;
+use crate::handshake::{self, SMALL_PACKET};
+use crate::message::SessionId;
+use crate::pipe::Ingress;
+use crate::session;
+use crate::settings::Settings;
+use crate::websocket;
+
+/// Shared by all connections.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) tokens: Tokens,
+    pub(crate) ingress: Ingress,
+    /// Bounded; when full, connections wait with their next SUBSCRIBE, and with reading.
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) relief: Arc<Notify>,
+    /// `None` when anonymous clients are not let in.
+    pub(crate) anonymous: Option<Arc<Principal>>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) sessions: AtomicU64,
+    pub(crate) handshakes: Mutex<HashMap<IpAddr, usize>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    WebSocket,
+}
+
+impl Gate {
+    pub(crate) fn next_session(&self) -> SessionId {
+        self.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Who may only read has nothing large to say.
+    pub(crate) fn packet_bytes_max(&self, principal: &Principal) -> usize {
+        if principal.may_publish_anything() { self.settings.packet_bytes_max } else { SMALL_PACKET }
+    }
+}
+
+/// Accepts until stopped. It never waits for a client: everything else happens in the connection's own task.
+pub(crate) async fn accept(gate: Arc<Gate>, listener: TcpListener, transport: Transport) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = gate.stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let Some(handshake) = Handshake::begin(&gate, peer) else {
+                    gate.counters.refused.add(1);
+                    continue;
+                };
+                gate.tasks.spawn(serve(gate.clone(), stream, transport, handshake));
+            }
+            Err(error) => {
+                // Most likely too many open files; those waiting stay in the listen queue meanwhile.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn serve(gate: Arc<Gate>, stream: TcpStream, transport: Transport, handshake: Handshake) {
+    let deadline = Instant::now() + Duration::from_secs(gate.settings.handshake_timeout_s);
+    _ = stream.set_nodelay(true);
+    let keep_alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(300));
+    _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keep_alive);
+    match transport {
+        Transport::Tcp => talk(gate, stream, deadline, handshake).await,
+        Transport::WebSocket => {
+            // Boxed, because the upgrade needs far more room than the connection afterwards.
+            let upgrade = Box::pin(websocket::upgrade(stream, &gate.settings));
+            let upgraded = tokio::select! {
+                upgraded = timeout_at(deadline, upgrade) => upgraded,
+                () = gate.stop.cancelled() => return,
+            };
+            if let Ok(Some(stream)) = upgraded {
+                talk(gate, stream, deadline, handshake).await;
+            }
+        }
+    }
+}
+
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+    gate: Arc<Gate>,
+    mut stream: S,
+    deadline: Instant,
+    handshake: Handshake,
+) {
+    let connect = Box::pin(handshake::connect(&mut stream, &gate));
+    let client = tokio::select! {
+        client = timeout_at(deadline, connect) => client,
+        () = gate.stop.cancelled() => return,
+    };
+    drop(handshake);
+    if let Ok(Some(client)) = client {
+        session::run(stream, client, gate).await;
+    }
+}
+
+/// Counts a connection of an address until it has sent CONNECT.
+struct Handshake {
+    gate: Arc<Gate>,
+    address: IpAddr,
+}
+
+impl Handshake {
+    fn begin(gate: &Arc<Gate>, peer: SocketAddr) -> Option<Self> {
+        let address = peer.ip();
+        let mut handshakes = gate.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = handshakes.entry(address).or_default();
+        if *count >= gate.settings.handshakes_per_address_max {
+            return None;
+        }
+        *count += 1;
+        Some(Self { gate: gate.clone(), address })
+    }
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        let mut handshakes = self.gate.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = handshakes.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                handshakes.remove(&self.address);
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! From an accepted byte stream to a session: the CONNECT packet, the login, the answer.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::oneshot;
+
+use crate::access::Refused;
+use crate::clock::now_ms;
+use crate::codec::{ConnAck, Connect, Fault, Packet, Properties, Version, Will, decode_connect, encode, id};
+use crate::dispatcher::{Command, Recipient};
+use crate::gate::Gate;
+use crate::outbox::{Limits, Load, Outbox};
+use crate::session::{Client, TOPIC_ALIAS_MAX};
+
+/// Largest CONNECT packet: before we know who it is, and largest packet from those who may only read.
+pub(crate) const SMALL_PACKET: usize = 16 << 10;
+
+const CLIENT_ID_BYTES_MAX: usize = 256;
+
+/// Messages under way to one client without acknowledgement, if it allows so many.
+const WINDOW_MAX: u16 = 64;
+
+/// The refusals of CONNACK: in version 3 and in version 5.
+#[derive(Debug, Clone, Copy)]
+struct Code(u8, u8);
+
+const BAD_VERSION: Code = Code(1, 0x84);
+const BAD_CLIENT_ID: Code = Code(2, 0x85);
+const UNAVAILABLE: Code = Code(3, 0x88);
+const FULL: Code = Code(3, 0x97);
+const BAD_LOGIN: Code = Code(4, 0x86);
+const NOT_AUTHORIZED: Code = Code(5, 0x87);
+const BAD_AUTH_METHOD: Code = Code(5, 0x8c);
+const QOS_NOT_SUPPORTED: Code = Code(5, 0x9b);
+
+/// Reads CONNECT and lets the client in. `None`: it was refused, answered as far as it can be understood.
+pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    gate: &Gate,
+) -> Option<Client> {
+    let mut input = BytesMut::new();
+    let connect = loop {
+        match decode_connect(&mut input, SMALL_PACKET) {
+            Ok(Some(connect)) => break connect,
+            Ok(None) => {
+                if stream.read_buf(&mut input).await.ok()? == 0 {
+                    return None;
+                }
+            }
+            Err(fault) => {
+                gate.counters.malformed.add(1);
+                refuse_fault(stream, fault).await;
+                return None;
+            }
+        }
+    };
+    match admit(&connect, gate).await {
+        Ok((recipient, properties, stored_will)) => {
+            let mut out = BytesMut::new();
+            let ack = ConnAck { session_present: false, code: 0, properties };
+            encode(&Packet::ConnAck(ack), connect.version, &mut out);
+            Some(client(&connect, recipient, stored_will, input, out, gate))
+        }
+        Err(Some(code)) => {
+            gate.counters.refused.add(1);
+            refuse(stream, connect.version, code).await;
+            None
+        }
+        Err(None) => None,
+    }
+}
+
+type Admitted = (Arc<Recipient>, Properties, Option<Will>);
+
+/// Decides about a CONNECT and attaches the session. An error without a code means: close without a word.
+async fn admit(connect: &Connect, gate: &Gate) -> Result<Admitted, Option<Code>> {
+    let version = connect.version;
+    if connect.properties.bytes(id::AUTH_METHOD).is_some() {
+        return Err(Some(BAD_AUTH_METHOD));
+    }
+    if connect.client_id.len() > CLIENT_ID_BYTES_MAX {
+        return Err(Some(BAD_CLIENT_ID));
+    }
+    let (user, password) = (connect.user_name.as_deref(), connect.password.as_deref());
+    let principal =
+        gate.tokens.login(user, password, gate.anonymous.as_ref(), now_ms()).map_err(|refused| {
+            Some(match refused {
+                Refused::NotReady => UNAVAILABLE,
+                Refused::BadLogin => BAD_LOGIN,
+                Refused::NoLogin => NOT_AUTHORIZED,
+            })
+        })?;
+    if gate.counters.connections.get() >= gate.settings.connections_max as u64 {
+        return Err(Some(FULL));
+    }
+    let mut will = connect.will.clone();
+    if let Some(will) = &mut will {
+        if will.qos == 2 && version.is_v5() {
+            return Err(Some(QOS_NOT_SUPPORTED));
+        }
+        will.qos = will.qos.min(1);
+    }
+    let mut properties = Properties::new();
+    let mut client_id = Bytes::copy_from_slice(&connect.client_id);
+    if client_id.is_empty() {
+        if !version.is_v5() && !connect.clean_start {
+            return Err(Some(BAD_CLIENT_ID));
+        }
+        client_id = Bytes::from(format!("pika-{:016x}", RandomState::new().build_hasher().finish()));
+        properties = properties.with_bytes(id::ASSIGNED_CLIENT_ID, client_id.clone());
+    }
+    if version.is_v5() {
+        let packet_bytes_max = u32::try_from(gate.packet_bytes_max(&principal)).unwrap_or(u32::MAX);
+        properties = properties
+            .with_number(id::MAXIMUM_QOS, 1)
+            .with_number(id::SHARED_AVAILABLE, 0)
+            .with_number(id::MAXIMUM_PACKET_SIZE, packet_bytes_max)
+            .with_number(id::TOPIC_ALIAS_MAXIMUM, TOPIC_ALIAS_MAX);
+        if connect.keep_alive_s == 0 {
+            properties = properties.with_number(id::SERVER_KEEP_ALIVE, gate.settings.keep_alive_s.into());
+        }
+        if connect.properties.number(id::SESSION_EXPIRY).is_some_and(|wanted| wanted > 0) {
+            properties = properties.with_number(id::SESSION_EXPIRY, 0);
+        }
+    }
+    let settings = &gate.settings;
+    let limits = Limits {
+        live: Load { messages: settings.queue_messages_max, bytes: settings.queue_bytes_max },
+        stored: Load { messages: settings.retained_messages_max, bytes: settings.retained_bytes_max },
+    };
+    let outbox = Outbox::new(limits, gate.relief.clone());
+    let recipient = Arc::new(Recipient { id: gate.next_session(), client_id, principal, version, outbox });
+    let (attached, is_attached) = oneshot::channel();
+    let command = Command::Attach { recipient: recipient.clone(), attached };
+    gate.commands.send(command).await.map_err(|_| None)?;
+    is_attached.await.map_err(|_| None)?;
+    Ok((recipient, properties, will))
+}
+
+fn client(
+    connect: &Connect,
+    recipient: Arc<Recipient>,
+    will: Option<Will>,
+    input: BytesMut,
+    out: BytesMut,
+    gate: &Gate,
+) -> Client {
+    let version = connect.version;
+    let number = |property| connect.properties.number(property);
+    let keep_alive_s = match connect.keep_alive_s {
+        // In version 3 we cannot ask for one; the kernel's keep-alive finds hosts that vanished.
+        0 if !version.is_v5() => None,
+        0 => Some(gate.settings.keep_alive_s),
+        seconds => Some(seconds),
+    };
+    let window = number(id::RECEIVE_MAXIMUM).and_then(|max| u16::try_from(max).ok()).unwrap_or(WINDOW_MAX);
+    Client {
+        packet_bytes_max: gate.packet_bytes_max(&recipient.principal),
+        client_packet_bytes_max: number(id::MAXIMUM_PACKET_SIZE).map_or(usize::MAX, |max| max as usize),
+        recipient,
+        // Copied out of the read buffer, which it would keep alive as a whole.
+        will: will.map(|will| {
+            Box::new(Will {
+                topic: Bytes::copy_from_slice(&will.topic),
+                payload: Bytes::copy_from_slice(&will.payload),
+                properties: Properties::from_checked(Bytes::copy_from_slice(will.properties.as_bytes())),
+                ..will
+            })
+        }),
+        keep_alive_s,
+        window_max: window.min(WINDOW_MAX),
+        input,
+        out,
+    }
+}
+
+async fn refuse<S: AsyncWrite + Unpin>(stream: &mut S, version: Version, Code(v3, v5): Code) {
+    let code = if version.is_v5() { v5 } else { v3 };
+    let mut out = BytesMut::new();
+    let ack = ConnAck { session_present: false, code, properties: Properties::new() };
+    encode(&Packet::ConnAck(ack), version, &mut out);
+    _ = stream.write_all(&out).await;
+    _ = stream.shutdown().await;
+}
+
+/// What is not a CONNECT of a version we know gets an answer only if it asks for a version to come.
+async fn refuse_fault<S: AsyncWrite + Unpin>(stream: &mut S, fault: Fault) {
+    if let Fault::UnsupportedVersion(level) = fault {
+        let version = if level > 5 { Version::V5 } else { Version::V311 };
+        refuse(stream, version, BAD_VERSION).await;
+    }
+}

@@ -1,0 +1,529 @@
+//! One client after its CONNECT: a single task that reads, answers and writes, and waits for nobody but its own client.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, Sleep, timeout};
+
+use crate::clock::now_ms;
+use crate::codec::{Ack, Disconnect, Fault, Outgoing, Packet, Properties, Publish, Will, decode, encode, id};
+use crate::dispatcher::{Command, Recipient};
+use crate::gate::Gate;
+use crate::message::Message;
+use crate::outbox::{Answer, Delivery, Ending};
+
+pub(crate) const TOPIC_ALIAS_MAX: u32 = 16;
+
+/// Bytes read at once, on the stack: an idle connection holds no buffer.
+const READ_MAX: usize = 16 << 10;
+
+/// With so much waiting to be written, no more is encoded, and nothing is read: a client has to take its answers first.
+const OUT_FULL: usize = 64 << 10;
+
+/// What the handshake found out about a client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) recipient: Arc<Recipient>,
+    pub(crate) will: Option<Box<Will>>,
+    pub(crate) keep_alive_s: Option<u16>,
+    /// Largest packet we take and it takes.
+    pub(crate) packet_bytes_max: usize,
+    pub(crate) client_packet_bytes_max: usize,
+    /// QoS 1 messages under way to it without acknowledgement.
+    pub(crate) window_max: u16,
+    /// What came after CONNECT already, and what is to be sent first.
+    pub(crate) input: BytesMut,
+    pub(crate) out: BytesMut,
+}
+
+/// How a session ends, and what a version 5 client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The client said goodbye: no will.
+    Clean,
+    /// It said goodbye and wants its will published, or is just gone.
+    Gone,
+    /// We end it, with this reason.
+    Told(u8),
+    Stopping,
+}
+
+impl From<Fault> for End {
+    fn from(fault: Fault) -> Self {
+        Self::Told(fault.reason())
+    }
+}
+
+enum Turn {
+    Received,
+    Progress,
+    Timer,
+}
+
+struct Session<S> {
+    stream: S,
+    client: Client,
+    gate: Arc<Gate>,
+    /// Packet ids of messages on their way to the client.
+    window: Vec<u16>,
+    last_packet_id: u16,
+    /// Topics by alias, as the client defined them.
+    aliases: Vec<Bytes>,
+    /// Number of the last message this client put into the pipe.
+    sent: u64,
+    received_at: Instant,
+    /// When what is to be written began to wait.
+    stuck_at: Option<Instant>,
+}
+
+pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: S, client: Client, gate: Arc<Gate>) {
+    let leaving = Leaving { recipient: Some(client.recipient.clone()), gate: gate.clone() };
+    let mut session = Session {
+        stream,
+        client,
+        gate,
+        window: Vec::new(),
+        last_packet_id: 0,
+        aliases: Vec::new(),
+        sent: 0,
+        received_at: Instant::now(),
+        stuck_at: None,
+    };
+    let Err(end) = session.talk().await;
+    session.client.recipient.outbox.shut();
+    if !matches!(end, End::Clean | End::Stopping) {
+        session.publish_will().await;
+    }
+    leaving.now(session.sent).await;
+    _ = timeout(Duration::from_secs(1), session.farewell(end)).await;
+}
+
+enum Never {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    async fn talk(&mut self) -> Result<Never, End> {
+        let mut timer = pin!(tokio::time::sleep_until(self.deadline()));
+        self.take_input(timer.as_mut()).await?;
+        loop {
+            self.fill()?;
+            match self.turn(true, timer.as_mut()).await.map_err(|_| End::Gone)? {
+                Turn::Received => self.take_input(timer.as_mut()).await?,
+                Turn::Progress => {}
+                Turn::Timer => self.check_time(timer.as_mut())?,
+            }
+        }
+    }
+
+    /// Waits for the client or for something to tell it. Writes meanwhile.
+    async fn turn(&mut self, may_read: bool, mut timer: Pin<&mut Sleep>) -> io::Result<Turn> {
+        poll_fn(|cx| {
+            let out = &mut self.client.out;
+            let mut is_stuck = false;
+            let mut wrote = false;
+            while !out.is_empty() && !is_stuck {
+                match Pin::new(&mut self.stream).poll_write(cx, out) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(len)) => {
+                        out.advance(len);
+                        wrote = true;
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => is_stuck = true,
+                }
+            }
+            if !is_stuck && (wrote || self.stuck_at.is_some()) {
+                is_stuck = Pin::new(&mut self.stream).poll_flush(cx)?.is_pending();
+            }
+            if !is_stuck {
+                self.stuck_at = None;
+            } else if wrote || self.stuck_at.is_none() {
+                let now = Instant::now();
+                self.stuck_at = Some(now);
+                let at = now + Duration::from_secs(self.gate.settings.write_timeout_s);
+                if timer.deadline() > at {
+                    timer.as_mut().reset(at);
+                }
+            }
+            let room = out.len() < OUT_FULL;
+            if may_read && room {
+                let mut bytes = [MaybeUninit::uninit(); READ_MAX];
+                let mut bytes = ReadBuf::uninit(&mut bytes);
+                if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, &mut bytes) {
+                    read?;
+                    if bytes.filled().is_empty() {
+                        return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                    }
+                    self.client.input.extend_from_slice(bytes.filled());
+                    return Poll::Ready(Ok(Turn::Received));
+                }
+            }
+            let window_open = self.window.len() < usize::from(self.client.window_max);
+            if self.client.recipient.outbox.poll(cx, room, window_open).is_ready() {
+                return Poll::Ready(Ok(Turn::Progress));
+            }
+            if timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(Turn::Timer));
+            }
+            // Nothing to do: give the memory back.
+            if out.is_empty() && out.capacity() > 0 {
+                *out = BytesMut::new();
+            }
+            if self.client.input.is_empty() && self.client.input.capacity() > 0 {
+                self.client.input = BytesMut::new();
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Encodes what waits for the client, so that one write takes it all.
+    fn fill(&mut self) -> Result<(), End> {
+        let recipient = self.client.recipient.clone();
+        if let Some(ending) = recipient.outbox.ending() {
+            return Err(match ending {
+                Ending::TakenOver => End::Told(0x8e),
+                Ending::Stopping => End::Stopping,
+                Ending::NotAuthorized => End::Told(0x87),
+                Ending::Overflow => End::Told(0x97),
+            });
+        }
+        while self.client.out.len() < OUT_FULL
+            && let Some(answer) = recipient.outbox.next_answer()
+        {
+            let packet = match answer {
+                Answer::Published(packet_id) => puback(packet_id, 0),
+                Answer::Subscribed(ack) => Packet::SubAck(ack),
+                Answer::Unsubscribed(ack) => Packet::UnsubAck(ack),
+            };
+            encode(&packet, recipient.version, &mut self.client.out);
+        }
+        let mut now = None;
+        while self.client.out.len() < OUT_FULL
+            && let Some(delivery) =
+                recipient.outbox.next_delivery(self.window.len() < usize::from(self.client.window_max))
+        {
+            self.deliver(&delivery, *now.get_or_insert_with(now_ms));
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, delivery: &Delivery, now_ms: i64) {
+        let message = &delivery.message;
+        if message.is_expired(now_ms) {
+            return self.gate.counters.dropped.add(1);
+        }
+        let expiry_s =
+            message.expires_ms.map(|at| u32::try_from((at - now_ms + 999) / 1000).unwrap_or(u32::MAX));
+        let mut outgoing = Outgoing {
+            qos: delivery.qos,
+            retain: delivery.retain,
+            topic: &message.topic,
+            packet_id: 0,
+            properties: &message.properties,
+            expiry_s,
+            subscription_ids: delivery.subscription_ids.as_deref().unwrap_or_default(),
+            payload: &message.payload,
+        };
+        let version = self.client.recipient.version;
+        if self.client.client_packet_bytes_max < usize::MAX
+            && outgoing.encoded_size(version) > self.client.client_packet_bytes_max
+        {
+            return self.gate.counters.dropped.add(1);
+        }
+        if delivery.qos > 0 {
+            // The window is far smaller than the range of ids, so this finds one soon.
+            loop {
+                self.last_packet_id = self.last_packet_id.checked_add(1).unwrap_or(1);
+                if !self.window.contains(&self.last_packet_id) {
+                    break;
+                }
+            }
+            self.window.push(self.last_packet_id);
+            outgoing.packet_id = self.last_packet_id;
+        }
+        outgoing.encode(version, &mut self.client.out);
+        self.gate.counters.delivered.add(1);
+    }
+
+    /// Takes all complete packets; what they publish goes into the pipe as one batch.
+    async fn take_input(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
+        let version = self.client.recipient.version;
+        let mut batch = Vec::new();
+        loop {
+            let packet = match decode(&mut self.client.input, version, self.client.packet_bytes_max) {
+                Ok(Some(packet)) => packet,
+                Ok(None) => break,
+                Err(fault) => {
+                    self.send(&mut batch, timer.as_mut()).await?;
+                    self.complain(&fault);
+                    return Err(fault.into());
+                }
+            };
+            self.received_at = Instant::now();
+            if let Packet::Publish(publish) = packet {
+                match self.publish(publish) {
+                    Ok(Some(envelope)) => batch.push(envelope),
+                    Ok(None) => {}
+                    Err(end) => {
+                        self.send(&mut batch, timer.as_mut()).await?;
+                        return Err(end);
+                    }
+                }
+                continue;
+            }
+            self.send(&mut batch, timer.as_mut()).await?;
+            self.take(packet).await?;
+        }
+        self.send(&mut batch, timer).await
+    }
+
+    async fn take(&mut self, packet: Packet) -> Result<(), End> {
+        let session = self.client.recipient.id;
+        match packet {
+            Packet::PubAck(ack) => {
+                // In any order; an unknown one is none of our messages and harmless.
+                self.window.retain(|packet_id| *packet_id != ack.packet_id);
+                Ok(())
+            }
+            Packet::Subscribe(subscribe) => {
+                self.command(Command::Subscribe { session, after: self.sent, subscribe }).await
+            }
+            Packet::Unsubscribe(unsubscribe) => {
+                self.command(Command::Unsubscribe { session, after: self.sent, unsubscribe }).await
+            }
+            Packet::PingReq => {
+                encode(&Packet::PingResp, self.client.recipient.version, &mut self.client.out);
+                Ok(())
+            }
+            Packet::Disconnect(Disconnect { reason: 0x04, .. }) => Err(End::Gone),
+            Packet::Disconnect(_) => Err(End::Clean),
+            Packet::Auth(_) => Err(End::Told(0x8c)),
+            Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_) => Err(End::Told(0x9b)),
+            _ => {
+                let fault = Fault::Protocol("a packet that a client does not send, or not twice");
+                self.complain(&fault);
+                Err(fault.into())
+            }
+        }
+    }
+
+    /// A published message as an envelope, unless it is not allowed.
+    fn publish(&mut self, publish: Publish) -> Result<Option<BytesMut>, End> {
+        let version = self.client.recipient.version;
+        if publish.qos == 2 {
+            return Err(End::Told(0x9b));
+        }
+        let properties = &publish.properties;
+        let mut topic = publish.topic;
+        if !properties.is_empty() {
+            if properties.number(id::SUBSCRIPTION_ID).is_some() {
+                return Err(End::Told(0x82));
+            }
+            if let Some(alias) = properties.number(id::TOPIC_ALIAS) {
+                topic = self.resolve(alias, topic)?;
+            }
+        }
+        if !self.client.recipient.principal.may_publish(&topic) {
+            self.deny(&topic);
+            if publish.qos > 0 {
+                // Version 3 has no word for it, and a close would make clients come back and try again.
+                encode(&puback(publish.packet_id, 0x87), version, &mut self.client.out);
+            }
+            return Ok(None);
+        }
+        let message = Message {
+            origin: self.client.recipient.id,
+            packet_id: publish.packet_id,
+            qos: publish.qos,
+            retain: publish.retain,
+            expires_ms: expires_ms(properties),
+            topic,
+            properties: properties.forwarded(),
+            payload: publish.payload,
+        };
+        Ok(Some(message.envelope()))
+    }
+
+    fn resolve(&mut self, alias: u32, topic: Bytes) -> Result<Bytes, End> {
+        if alias > TOPIC_ALIAS_MAX {
+            return Err(End::Told(0x94));
+        }
+        let slot = alias as usize - 1;
+        if topic.is_empty() {
+            let known = self.aliases.get(slot).filter(|known| !known.is_empty());
+            return known.cloned().ok_or(End::Told(0x82));
+        }
+        if self.aliases.len() <= slot {
+            self.aliases.resize(slot + 1, Bytes::new());
+        }
+        self.aliases[slot] = Bytes::copy_from_slice(&topic);
+        Ok(topic)
+    }
+
+    /// Puts a batch into the pipe. While the pipe is full, the client is still written to, but not read.
+    async fn send(&mut self, batch: &mut Vec<BytesMut>, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let ingress = self.gate.ingress.clone();
+        let mut sending = pin!(ingress.send(batch));
+        loop {
+            tokio::select! {
+                biased;
+                sent = &mut sending => {
+                    self.sent = sent.map_err(|_| End::Stopping)?;
+                    return Ok(());
+                }
+                turn = self.turn(false, timer.as_mut()) => match turn.map_err(|_| End::Gone)? {
+                    Turn::Received | Turn::Progress => {}
+                    Turn::Timer => self.check_time(timer.as_mut())?,
+                },
+            }
+            self.fill()?;
+        }
+    }
+
+    async fn command(&self, command: Command) -> Result<(), End> {
+        self.gate.commands.send(command).await.map_err(|_| End::Stopping)
+    }
+
+    /// When to look at the time next. It is not moved for every packet, only looked at again.
+    fn deadline(&self) -> Instant {
+        let silent = self.client.keep_alive_s.map(|seconds| self.received_at + keep_alive(seconds));
+        let stuck = self.stuck_at.map(|since| since + self.write_timeout());
+        let far = Instant::now() + Duration::from_secs(3600);
+        silent.unwrap_or(far).min(stuck.unwrap_or(far))
+    }
+
+    fn write_timeout(&self) -> Duration {
+        Duration::from_secs(self.gate.settings.write_timeout_s)
+    }
+
+    fn check_time(&self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
+        let now = Instant::now();
+        let is_silent =
+            self.client.keep_alive_s.is_some_and(|seconds| now >= self.received_at + keep_alive(seconds));
+        if is_silent {
+            return Err(End::Told(0x8d));
+        }
+        if self.stuck_at.is_some_and(|since| now >= since + self.write_timeout()) {
+            return Err(End::Gone);
+        }
+        timer.as_mut().reset(self.deadline());
+        Ok(())
+    }
+
+    async fn publish_will(&mut self) {
+        let Some(will) = self.client.will.take() else { return };
+        if !self.client.recipient.principal.may_publish(&will.topic) {
+            return self.deny(&will.topic);
+        }
+        // A will delay ends with the session at the latest, and sessions end with their connection.
+        let message = Message {
+            origin: self.client.recipient.id,
+            packet_id: 0,
+            qos: will.qos,
+            retain: will.retain,
+            expires_ms: expires_ms(&will.properties),
+            topic: will.topic.clone(),
+            properties: will.properties.forwarded(),
+            payload: will.payload.clone(),
+        };
+        if let Ok(sent) = self.gate.ingress.send(&mut vec![message.envelope()]).await {
+            self.sent = sent;
+        }
+    }
+
+    /// Writes what is left and the reason, and gives the client a moment to read it: closing a socket with unread
+    /// bytes would take the reason back.
+    async fn farewell(&mut self, end: End) -> io::Result<()> {
+        let version = self.client.recipient.version;
+        let reason = match end {
+            End::Told(reason) => Some(reason),
+            End::Stopping => Some(0x8b),
+            End::Clean | End::Gone => None,
+        };
+        let Some(reason) = reason else { return Ok(()) };
+        let mut out = std::mem::take(&mut self.client.out);
+        if version.is_v5() {
+            let goodbye = Disconnect { reason, properties: Properties::new() };
+            encode(&Packet::Disconnect(goodbye), version, &mut out);
+        }
+        self.stream.write_all(&out).await?;
+        self.stream.flush().await?;
+        self.stream.shutdown().await?;
+        let mut left = vec![0; 4096];
+        for _ in 0..256 {
+            if self.stream.read(&mut left).await? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn deny(&self, topic: &[u8]) {
+        if self.gate.counters.deny(now_ms()) {
+            let topic = String::from_utf8_lossy(topic);
+            let client = String::from_utf8_lossy(&self.client.recipient.client_id);
+            let principal = self.client.recipient.principal.name();
+            tracing::warn!(%topic, %client, principal, "denied a publish");
+        }
+    }
+
+    fn complain(&self, fault: &Fault) {
+        self.gate.counters.malformed.add(1);
+        let client = String::from_utf8_lossy(&self.client.recipient.client_id);
+        tracing::debug!(%fault, %client, "disconnecting a client");
+    }
+}
+
+/// Tells the dispatcher that a session has gone, whatever happens to its task.
+struct Leaving {
+    recipient: Option<Arc<Recipient>>,
+    gate: Arc<Gate>,
+}
+
+impl Leaving {
+    async fn now(mut self, after: u64) {
+        if let Some(recipient) = self.recipient.take() {
+            _ = self.gate.commands.send(Command::Detach { session: recipient.id, after }).await;
+        }
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        // Only after a panic, or when the runtime goes down.
+        let Some(recipient) = self.recipient.take() else { return };
+        recipient.outbox.shut();
+        let commands = self.gate.commands.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                _ = commands.send(Command::Detach { session: recipient.id, after: 0 }).await;
+            });
+        }
+    }
+}
+
+/// Half as long again as promised is too long.
+fn keep_alive(seconds: u16) -> Duration {
+    Duration::from_millis(u64::from(seconds) * 1500)
+}
+
+fn puback(packet_id: u16, reason: u8) -> Packet {
+    Packet::PubAck(Ack { packet_id, reason, properties: Properties::new() })
+}
+
+fn expires_ms(properties: &Properties) -> Option<i64> {
+    if properties.is_empty() {
+        return None;
+    }
+    properties.number(id::MESSAGE_EXPIRY).map(|seconds| now_ms() + i64::from(seconds) * 1000)
+}

@@ -1,0 +1,55 @@
+//! The broker's section of the settings.
+
+use serde::Deserialize;
+
+/// Every value has a default that works on a laptop. Listeners are bound by the caller, so addresses are not here.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Whether clients without a login may read the public topics. On in a local network, off on a public server.
+    pub anonymous_read: bool,
+    /// Origins of pages that may connect over WebSocket, such as `https://example.org`. Empty: any.
+    pub websocket_origins: Vec<String>,
+    /// Sessions at the same time; more are refused with "server unavailable" or "quota exceeded".
+    pub connections_max: usize,
+    /// Connections from one address that have not sent CONNECT yet; more are closed at once.
+    pub handshakes_per_address_max: usize,
+    /// From the accepted connection to the complete CONNECT packet, WebSocket handshake included.
+    pub handshake_timeout_s: u64,
+    /// Largest MQTT packet taken from clients that may publish.
+    pub packet_bytes_max: usize,
+    /// Messages waiting for one client. When full, QoS 0 is dropped, and QoS 1 ends the session.
+    pub queue_messages_max: usize,
+    /// The same in bytes.
+    pub queue_bytes_max: usize,
+    /// Subscriptions of one session.
+    pub subscriptions_max: usize,
+    /// A client that takes nothing for so long is disconnected.
+    pub write_timeout_s: u64,
+    /// Keep alive for MQTT 5 clients that ask for none.
+    pub keep_alive_s: u16,
+    /// Retained messages kept; when full, new topics are not retained, known ones still change.
+    pub retained_messages_max: usize,
+    /// The same in bytes.
+    pub retained_bytes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            anonymous_read: true,
+            websocket_origins: Vec::new(),
+            connections_max: 20_000,
+            handshakes_per_address_max: 2_000,
+            handshake_timeout_s: 5,
+            packet_bytes_max: 256 << 10,
+            queue_messages_max: 1_000,
+            queue_bytes_max: 1 << 20,
+            subscriptions_max: 100,
+            write_timeout_s: 30,
+            keep_alive_s: 900,
+            retained_messages_max: 10_000,
+            retained_bytes_max: 16 << 20,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The broker as its clients see it: every test starts a real one on a free port.
+
+// The name that the other crates give it.
+extern crate pika_broker as broker;
+
+mod access;
+mod clients;
+mod delivery;
+mod kit;
+mod robust;
+mod websocket;

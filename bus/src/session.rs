@@ -1,0 +1,451 @@
+//! One connection to a broker, for as long as the program runs: it reconnects, subscribes again and says
+//! every kept state again, whatever happened to the broker meanwhile.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use protocol::{Message, Topic};
+use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions};
+use rumqttc::{Packet, Publish, QoS, SubscribeFilter, Transport};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::address::{BrokerUrl, Road};
+
+/// Messages read and not yet taken by the program. When it is full the socket is not read: the broker
+/// keeps, and at last drops, what we do not take.
+const INBOX_MESSAGES: usize = 1024;
+
+/// Messages said and not yet written. When it is full, [`Bus::say`] answers `false`.
+const SAID_MESSAGES: usize = 1024;
+
+/// Longest packet either way; payloads are far smaller.
+const PACKET_BYTES_MAX: usize = 256 * 1024;
+
+/// A dead link is noticed after one and a half of this.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LAST: Duration = Duration::from_secs(5);
+
+/// Who connects where, and to hear what.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub url: BrokerUrl,
+    /// The same at every start: the newer connection then replaces a dead one at once.
+    pub client_id: String,
+    /// Topic filters.
+    pub subscriptions: Vec<String>,
+    /// What the broker says on our behalf when we are gone.
+    pub will: Option<(Topic, Bytes)>,
+}
+
+/// What comes in.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every item is a message, so boxing it saves nothing")]
+pub enum Incoming {
+    /// Connected and subscribed, for the first time or again. Retained messages follow.
+    Connected,
+    /// The connection is gone; another is being tried.
+    Lost,
+    Message {
+        topic: Topic,
+        message: Message,
+        retained: bool,
+    },
+}
+
+/// Says things on the broker. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Bus {
+    shared: Arc<Shared>,
+}
+
+/// Reads what comes in, in order.
+#[derive(Debug)]
+pub struct Inbox {
+    receiver: mpsc::Receiver<Incoming>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    outgoing: Mutex<Outgoing>,
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Outgoing {
+    connected: bool,
+    /// A new connection knows nothing of our subscriptions yet.
+    subscribe: bool,
+    /// The newest payload of every state ever kept: one entry a topic, so its bound is our own vocabulary.
+    kept: BTreeMap<Topic, Bytes>,
+    /// What goes out next, in the order in which the program said it.
+    queue: VecDeque<Queued>,
+    /// Of `queue`, things that happened.
+    said: usize,
+}
+
+#[derive(Debug)]
+enum Queued {
+    /// The newest state of this topic, once, where its first untold change stood.
+    State(Topic),
+    Said(Topic, Bytes),
+}
+
+impl Shared {
+    fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
+        // The lock is held for map operations only; a panic there cannot leave them half done.
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bus {
+    /// Publishes a retained state and remembers it for every reconnect. Of several values that wait, only
+    /// the newest is sent. States and [things said](Bus::say) go out in the order of these calls.
+    pub fn keep(&self, topic: Topic, payload: impl Into<Bytes>) {
+        let mut outgoing = self.shared.outgoing();
+        let waits = |queued: &Queued| matches!(queued, Queued::State(waiting) if *waiting == topic);
+        if outgoing.connected && !outgoing.queue.iter().any(waits) {
+            outgoing.queue.push_back(Queued::State(topic.clone()));
+        }
+        outgoing.kept.insert(topic, payload.into());
+        drop(outgoing);
+        self.shared.news.notify_one();
+    }
+
+    /// Publishes something that happened, once. `false` when there is no connection or too much waits.
+    #[must_use]
+    pub fn say(&self, topic: Topic, payload: impl Into<Bytes>) -> bool {
+        let mut outgoing = self.shared.outgoing();
+        if !outgoing.connected || outgoing.said >= SAID_MESSAGES {
+            return false;
+        }
+        outgoing.said += 1;
+        outgoing.queue.push_back(Queued::Said(topic, payload.into()));
+        drop(outgoing);
+        self.shared.news.notify_one();
+        true
+    }
+
+    /// Whether the broker is there.
+    pub fn is_connected(&self) -> bool {
+        self.shared.outgoing().connected
+    }
+}
+
+impl Inbox {
+    /// The next thing that came in; `None` after the stop.
+    pub async fn next(&mut self) -> Option<Incoming> {
+        self.receiver.recv().await
+    }
+
+    /// What is there already.
+    pub fn try_next(&mut self) -> Option<Incoming> {
+        self.receiver.try_recv().ok()
+    }
+}
+
+/// Opens a session and returns at once; the first [`Incoming::Connected`] tells when it stands.
+///
+/// On `stop` what waits is written, the broker is told goodbye (so the will stays unsaid) and the inbox
+/// ends.
+///
+/// # Errors
+/// The TLS roots of the system cannot be read.
+pub fn open(options: Options, stop: CancellationToken) -> anyhow::Result<(Bus, Inbox)> {
+    let (client, mut events) = AsyncClient::new(mqtt_options(&options)?, 16);
+    let mut network = events.network_options();
+    network.set_tcp_nodelay(true);
+    events.set_network_options(network);
+    let shared = Arc::new(Shared::default());
+    let (sender, receiver) = mpsc::channel(INBOX_MESSAGES);
+    // Writing ends a little after reading was told to, so that last words get out.
+    let written = CancellationToken::new();
+    let subscriptions = options.subscriptions.clone();
+    tokio::spawn(pump(shared.clone(), client.clone(), subscriptions, stop.clone(), written.clone()));
+    tokio::spawn(drive(Driver { options, shared: shared.clone(), client, sender, stop, written }, events));
+    Ok((Bus { shared }, Inbox { receiver }))
+}
+
+fn mqtt_options(options: &Options) -> anyhow::Result<MqttOptions> {
+    let url = &options.url;
+    let host = match url.road() {
+        Road::WebSocket | Road::WebSocketTls => url.without_login(),
+        Road::Tcp | Road::Tls => url.host().to_owned(),
+    };
+    let mut mqtt = MqttOptions::new(&options.client_id, host, url.port());
+    mqtt.set_transport(match url.road() {
+        Road::Tcp => Transport::Tcp,
+        Road::WebSocket => Transport::Ws,
+        Road::Tls => Transport::Tls(tls()?.into()),
+        Road::WebSocketTls => Transport::Wss(tls()?.into()),
+    });
+    mqtt.set_keep_alive(KEEP_ALIVE);
+    mqtt.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
+    mqtt.set_inflight(100);
+    if let Some((name, token)) = url.login() {
+        mqtt.set_credentials(name, token);
+    }
+    if let Some((topic, payload)) = &options.will {
+        mqtt.set_last_will(LastWill::new(
+            topic.to_string(),
+            payload.to_vec(),
+            qos(topic),
+            topic.is_retained(),
+        ));
+    }
+    Ok(mqtt)
+}
+
+fn tls() -> anyhow::Result<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    anyhow::ensure!(
+        !roots.is_empty(),
+        "no trusted certificates found on this system (Debian: install ca-certificates)"
+    );
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .context("prepare TLS")?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+fn qos(topic: &Topic) -> QoS {
+    if topic.qos() == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce }
+}
+
+/// Moves what the program says to the client. The client's own queue is short, so that what waits, waits
+/// where newer states replace older ones.
+async fn pump(
+    shared: Arc<Shared>,
+    client: AsyncClient,
+    subscriptions: Vec<String>,
+    stop: CancellationToken,
+    written: CancellationToken,
+) {
+    loop {
+        let next = shared.outgoing().next();
+        let taken = match next {
+            Some(Next::Subscribe) if subscriptions.is_empty() => Ok(()),
+            Some(Next::Subscribe) => {
+                let filter = |filter: &String| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce);
+                client.subscribe_many(subscriptions.iter().map(filter)).await
+            }
+            Some(Next::Publish(topic, payload)) => {
+                client.publish(topic.to_string(), qos(&topic), topic.is_retained(), payload).await
+            }
+            None if stop.is_cancelled() => break,
+            None => {
+                tokio::select! {
+                    () = shared.news.notified() => {}
+                    () = stop.cancelled() => {}
+                }
+                Ok(())
+            }
+        };
+        // Fails only when the driver is gone, and then nobody reads this any more.
+        if taken.is_err() {
+            break;
+        }
+    }
+    written.cancel();
+}
+
+enum Next {
+    Subscribe,
+    Publish(Topic, Bytes),
+}
+
+impl Outgoing {
+    /// What goes to the broker next: subscriptions, then everything in the order it was said.
+    fn next(&mut self) -> Option<Next> {
+        if !self.connected {
+            return None;
+        }
+        if std::mem::take(&mut self.subscribe) {
+            return Some(Next::Subscribe);
+        }
+        match self.queue.pop_front()? {
+            Queued::Said(topic, payload) => {
+                self.said -= 1;
+                Some(Next::Publish(topic, payload))
+            }
+            Queued::State(topic) => {
+                let payload = self.kept.get(&topic).cloned()?;
+                Some(Next::Publish(topic, payload))
+            }
+        }
+    }
+}
+
+struct Driver {
+    options: Options,
+    shared: Arc<Shared>,
+    client: AsyncClient,
+    sender: mpsc::Sender<Incoming>,
+    stop: CancellationToken,
+    written: CancellationToken,
+}
+
+async fn drive(driver: Driver, mut events: EventLoop) {
+    let mut retry = Retry::default();
+    let stopped = driver.stop.clone();
+    loop {
+        let event = tokio::select! {
+            event = events.poll() => event,
+            () = stopped.cancelled() => break,
+        };
+        match event {
+            Ok(event) => {
+                retry = Retry::default();
+                if driver.take(event).await.is_err() {
+                    return; // The program dropped its inbox.
+                }
+            }
+            Err(error) => {
+                if driver.lose(&error).await.is_err() {
+                    return;
+                }
+                let pause = retry.next(refused(&error));
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = stopped.cancelled() => break,
+                }
+            }
+        }
+    }
+    // Nobody needs to hear more from us than what was said before the stop.
+    if driver.shared.outgoing().connected {
+        let farewell = async {
+            tokio::select! {
+                () = driver.written.cancelled() => {}
+                () = async { while events.poll().await.is_ok() {} } => return,
+            }
+            if driver.client.try_disconnect().is_ok() {
+                while let Ok(event) = events.poll().await {
+                    if matches!(event, Event::Outgoing(rumqttc::Outgoing::Disconnect)) {
+                        break;
+                    }
+                }
+            }
+        };
+        // A broker that does not take our last words does not keep us.
+        let _ = tokio::time::timeout(Duration::from_secs(2), farewell).await;
+    }
+}
+
+/// The program is gone and nobody listens.
+struct Gone;
+
+impl Driver {
+    async fn take(&self, event: Event) -> Result<(), Gone> {
+        match event {
+            Event::Incoming(Packet::ConnAck(_)) => {
+                tracing::info!(broker = %self.options.url, client.id = %self.options.client_id, "connected to the broker");
+                if !self.options.subscriptions.is_empty() {
+                    let filters = self.options.subscriptions.iter();
+                    let filters =
+                        filters.map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce));
+                    // The queue was emptied with the old connection, so there is room.
+                    if self.client.try_subscribe_many(filters).is_err() {
+                        tracing::error!("could not subscribe: the queue to the broker is full");
+                    }
+                }
+                {
+                    let mut outgoing = self.shared.outgoing();
+                    outgoing.connected = true;
+                    outgoing.said = 0;
+                    outgoing.queue = outgoing.kept.keys().cloned().map(Queued::State).collect();
+                }
+                self.shared.news.notify_one();
+                self.pass(Incoming::Connected).await
+            }
+            Event::Incoming(Packet::Publish(publish)) => match read(&publish) {
+                Some(incoming) => self.pass(incoming).await,
+                None => Ok(()),
+            },
+            Event::Incoming(Packet::SubAck(ack)) => {
+                for (filter, code) in self.options.subscriptions.iter().zip(&ack.return_codes) {
+                    if matches!(code, rumqttc::SubscribeReasonCode::Failure) {
+                        tracing::error!(
+                            filter,
+                            "the broker refuses this subscription: the token does not allow it"
+                        );
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn lose(&self, error: &ConnectionError) -> Result<(), Gone> {
+        let was_connected = std::mem::take(&mut self.shared.outgoing().connected);
+        let broker = &self.options.url;
+        match error {
+            ConnectionError::ConnectionRefused(
+                code @ (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized),
+            ) => {
+                tracing::error!(%broker, ?code, "the broker refuses our name or token; see `pika token list`");
+            }
+            error if was_connected => tracing::warn!(%broker, "the broker is gone: {error}; reconnecting"),
+            error => tracing::warn!(%broker, "cannot reach the broker: {error}; trying on"),
+        }
+        if was_connected { self.pass(Incoming::Lost).await } else { Ok(()) }
+    }
+
+    async fn pass(&self, incoming: Incoming) -> Result<(), Gone> {
+        tokio::select! {
+            sent = self.sender.send(incoming) => sent.map_err(|_| Gone),
+            // A program that is stopping reads no more.
+            () = self.stop.cancelled() => Ok(()),
+        }
+    }
+}
+
+/// Bytes become types here. What cannot be read is answered with a line in the log: MQTT has no other way.
+fn read(publish: &Publish) -> Option<Incoming> {
+    let topic: Topic = match publish.topic.parse() {
+        Ok(topic) => topic,
+        Err(error) => {
+            tracing::warn!("ignoring a message: {error}");
+            return None;
+        }
+    };
+    match Message::read(&topic, &publish.payload) {
+        Ok(message) => Some(Incoming::Message { topic, message, retained: publish.retain }),
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            tracing::warn!(%topic, payload.bytes = publish.payload.len(), "ignoring a message: {error:#}");
+            None
+        }
+    }
+}
+
+fn refused(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::ConnectionRefused(_))
+}
+
+/// Waits that double, with jitter, so that a restarted broker is not met by everybody at once.
+#[derive(Default)]
+struct Retry {
+    tries: u32,
+}
+
+impl Retry {
+    fn next(&mut self, refused: bool) -> Duration {
+        let longest = if refused { RETRY_LAST } else { RETRY_FIRST * 2u32.saturating_pow(self.tries.min(6)) };
+        self.tries += 1;
+        let mut byte = [0u8];
+        // Without randomness the waits are merely less spread.
+        let _ = getrandom::fill(&mut byte);
+        longest.min(RETRY_LAST).mul_f64(0.5 + f64::from(byte[0]) / 510.0)
+    }
+}

@@ -1,0 +1,132 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use protocol::FloorId;
+
+/// Pika tells a dance floor what is playing.
+#[derive(Debug, Parser)]
+#[command(name = "pika", version, propagate_version = true)]
+pub struct Cli {
+    /// Where Pika keeps its files [default: your data folder, for example ~/.local/share/pika]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Settings; `config/pika.toml` in the source shows them all
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Broker, archiver and web app in one process, and the publisher when a DJ program is found
+    Up(Up),
+    /// The MQTT broker alone
+    Broker,
+    /// The archiver alone: decides what is on and keeps it
+    Archiver,
+    /// The web app alone
+    Webapp,
+    /// The publisher alone: reads the DJ program on this machine
+    Publisher(PublisherFlags),
+    /// Logins for desks, services and integrators
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Prints JSON Schema of every MQTT payload
+    Schema,
+    /// Prints the MQTT contract as AsyncAPI 3.0
+    Asyncapi,
+}
+
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Play a built-in set into a real VirtualDJ history and publish it
+    #[arg(long)]
+    pub demo: bool,
+    /// Listen on this machine only
+    #[arg(long)]
+    pub local: bool,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct PublisherFlags {
+    /// No tray icon (there is none yet: the publisher always runs like this)
+    #[arg(long)]
+    pub headless: bool,
+    /// virtualdj, m3u or text
+    #[arg(long, value_name = "KIND")]
+    pub source: Option<String>,
+    /// The DJ program's folder, or the file to read
+    #[arg(long)]
+    pub path: Option<PathBuf>,
+    /// The broker, with desk and token: mqtt://DESK:TOKEN@HOST, or mqtts, ws, wss
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// The floor you play on
+    #[arg(long)]
+    pub floor: Option<FloorId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Makes a token and prints it once, on the last line
+    Add {
+        /// The MQTT user name; for a desk also its id
+        name: String,
+        #[arg(long, value_enum)]
+        kind: Kind,
+        /// Limits a desk to one floor
+        #[arg(long)]
+        floor: Option<FloorId>,
+        /// How long it is good for, for example 90d or 12h
+        #[arg(long, value_parser = tokens_duration)]
+        expires: Option<i64>,
+    },
+    /// Lists names, kinds and validity; never the tokens
+    List,
+    /// Makes a token useless; whoever is connected with it is disconnected
+    Revoke { name: String },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    Desk,
+    Service,
+    Integrator,
+}
+
+/// Milliseconds in `90d`, `12h` or `30m`.
+fn tokens_duration(text: &str) -> Result<i64, String> {
+    let bad = || format!("`{text}` is not a time such as 90d, 12h or 30m");
+    let unit = text.chars().last().ok_or_else(bad)?;
+    let unit_ms = match unit {
+        'd' => 86_400_000,
+        'h' => 3_600_000,
+        'm' => 60_000,
+        _ => return Err(bad()),
+    };
+    let count: u32 = text[..text.len() - 1].parse().map_err(|_| bad())?;
+    if count == 0 { Err(bad()) } else { Ok(i64::from(count) * unit_ms) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!(tokens_duration("90d"), Ok(90 * 86_400_000));
+        assert_eq!(tokens_duration("30m"), Ok(1_800_000));
+        for bad in ["", "90", "d", "-1d", "0d", "9999999999d", "1ł"] {
+            assert!(tokens_duration(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Listening, and the address that a phone on the same WiFi can reach.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+/// A join storm waits in the backlog, not in retries.
+const BACKLOG: i32 = 4096;
+
+/// Listens for pages; port 0 takes any free one.
+pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bind = || -> std::io::Result<TcpListener> {
+        let socket =
+            socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    bind().with_context(|| {
+        format!("cannot serve pages on {address}; stop the program that uses this port, or set PORT to another one")
+    })
+}
+
+/// The address of this machine on the venue's network: private IPv4 first, since that is what WiFi hands out.
+pub fn lan_address() -> Option<IpAddr> {
+    let mut found: Vec<IpAddr> = if_addrs::get_if_addrs()
+        .inspect_err(|error| tracing::warn!("cannot list network interfaces: {error}"))
+        .unwrap_or_default()
+        .into_iter()
+        // Bridges of containers and virtual machines lead to no phone.
+        .filter(|interface| {
+            !["docker", "br-", "veth", "virbr", "vmnet"].iter().any(|p| interface.name.starts_with(p))
+        })
+        .map(|interface| interface.ip())
+        .filter(|ip| !ip.is_loopback())
+        .collect();
+    found.sort_by_key(|ip| match ip {
+        IpAddr::V4(v4) if v4.is_private() => 0,
+        IpAddr::V4(v4) if !v4.is_link_local() => 1,
+        IpAddr::V4(_) => 2,
+        IpAddr::V6(_) => 3,
+    });
+    found.first().copied()
+}
+
+/// `http://host:port`
+pub fn http_url(ip: IpAddr, port: u16) -> String {
+    format!("http://{}", SocketAddr::new(ip, port))
+}
+
+/// The QR code as text for a terminal, dark on light.
+pub fn terminal_qr(url: &str) -> Option<String> {
+    let code = fast_qr::QRBuilder::new(url).ecl(fast_qr::ECL::L).build().ok()?;
+    Some(code.to_str())
+}

@@ -1,0 +1,336 @@
+//! Which programs run in this process, and how they start and stop together.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use archiver::EventSettings;
+use broker::Listeners;
+use broker::access::Tokens;
+use bus::BrokerUrl;
+use config::{Stop, stop};
+use serde_json::json;
+use store::{Store, Token, TokenKind};
+use tokio::task::JoinSet;
+
+use crate::cli::{PublisherFlags, Up};
+use crate::settings::{DemoSettings, Loaded, MqttSettings};
+use crate::tokens::random_token;
+use crate::{demo, network};
+
+/// How long programs may take to stop together.
+const STOP_WITHIN: Duration = Duration::from_secs(8);
+
+/// How often tokens are read again: a revoked one is useless after this.
+const TOKENS_EVERY: Duration = Duration::from_secs(2);
+
+/// The desk of the publisher that runs in the same process.
+const OWN_DESK: &str = "booth";
+
+/// Programs of this process. The first one to fail stops them all.
+struct Parts {
+    tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
+    /// In the order of starting.
+    stops: Vec<Stop>,
+}
+
+impl Parts {
+    fn new() -> Self {
+        Self { tasks: JoinSet::new(), stops: Vec::new() }
+    }
+
+    fn start<F>(&mut self, name: &'static str, program: impl FnOnce(Stop) -> F)
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let stop = Stop::new();
+        let running = program(stop.clone());
+        self.stops.push(stop);
+        self.tasks.spawn(async move { (name, running.await) });
+    }
+
+    /// Until the signal, or until a program ends by itself, which none should.
+    async fn run(mut self) -> anyhow::Result<()> {
+        let signal = stop::on_signal();
+        let outcome = tokio::select! {
+            () = signal.cancelled() => Ok(()),
+            Some(ended) = self.tasks.join_next() => match ended {
+                Ok((name, result)) => result.with_context(|| format!("the {name} has stopped")),
+                Err(panic) => Err(anyhow::Error::from(panic).context("a program broke off")),
+            },
+        };
+        let all = async {
+            // Last started, first stopped: whoever still has something to say finds the others there.
+            for stop in self.stops.iter().rev() {
+                stop.cancel();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            while let Some(ended) = self.tasks.join_next().await {
+                if let Ok((name, Err(error))) = ended {
+                    tracing::error!("the {name} did not stop cleanly: {error:#}");
+                }
+            }
+        };
+        if tokio::time::timeout(STOP_WITHIN, all).await.is_err() {
+            tracing::warn!("leaving programs behind that did not stop in time");
+        }
+        outcome
+    }
+}
+
+/// `pika up`: the same `run` functions as the single programs, over loopback MQTT.
+pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
+    let event: EventSettings = loaded.settings.section("event")?;
+    let archiver_settings: archiver::Settings = loaded.settings.section("archiver")?;
+    let broker_settings: broker::Settings = loaded.settings.section("broker")?;
+    let mqtt: MqttSettings = loaded.settings.section("mqtt")?;
+    let demo_settings: DemoSettings = loaded.settings.section("demo")?;
+    let mut web: webapp::Settings = loaded.settings.section("web")?;
+    let mut desk: publisher::Settings = loaded.settings.section("publisher")?;
+    let store = Store::open(&loaded.database()?)?;
+
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let mqtt_host = if flags.local { local } else { mqtt.host };
+    let listeners = Listeners::bind(
+        SocketAddr::new(mqtt_host, mqtt.port),
+        Some(SocketAddr::new(mqtt_host, mqtt.websocket_port)),
+    )?;
+    let pages = network::listen(SocketAddr::new(if flags.local { local } else { web.host }, web.port))?;
+    let addresses = Addresses::of(&listeners, &pages)?;
+    web.event = event.id.clone();
+    let page_url = match &web.public_url {
+        Some(url) => url.clone(),
+        None => network::http_url(reachable(addresses.web.ip()), addresses.web.port()),
+    };
+    web.public_url.get_or_insert_with(|| page_url.clone());
+    write_runtime(&loaded.data, &addresses, &page_url)?;
+
+    let mut logins = Logins::new(&event);
+    let archiver_url = logins.add("pika-archiver", TokenKind::Service, addresses.mqtt)?;
+    let webapp_url = logins.add("pika-webapp", TokenKind::Service, addresses.mqtt)?;
+    let desk_url = logins.add(OWN_DESK, TokenKind::Desk, addresses.mqtt)?;
+    let tokens = Tokens::new();
+    tokens.replace(logins.tokens.clone());
+
+    let mut parts = Parts::new();
+    parts.start("token list", |stop| follow_tokens(store.clone(), tokens.clone(), logins.tokens, stop));
+    parts.start("broker", |stop| broker::run(broker_settings, listeners, tokens, stop));
+    parts
+        .start("archiver", |stop| archiver::run(event.clone(), archiver_settings, store, archiver_url, stop));
+    parts.start("web app", |stop| webapp::run(web, pages, webapp_url, stop));
+
+    if flags.demo {
+        let home = demo::prepare(&loaded.data)?;
+        desk.source = publisher::Source::VirtualDj;
+        desk.path = Some(home.clone());
+        desk.dj.get_or_insert_with(|| "the house band".to_owned());
+        parts.start("demo", |stop| demo::play(home, demo_settings, stop));
+    }
+    if flags.demo || publisher::is_source_here(&desk) {
+        let home = publisher::Home { event: event.id.clone(), journal: loaded.data.join("desk") };
+        parts.start("publisher", |stop| publisher::run(desk, home, desk_url, stop));
+    } else {
+        tracing::info!("no DJ program found here; start one, or connect a publisher from the DJ's laptop");
+    }
+    greet(&page_url, flags.local);
+    parts.run().await
+}
+
+/// `pika broker`
+pub async fn broker(loaded: Loaded) -> anyhow::Result<()> {
+    let settings: broker::Settings = loaded.settings.section("broker")?;
+    let mqtt: MqttSettings = loaded.settings.section("mqtt")?;
+    let store = Store::open(&loaded.database()?)?;
+    let listeners = Listeners::bind(
+        SocketAddr::new(mqtt.host, mqtt.port),
+        Some(SocketAddr::new(mqtt.host, mqtt.websocket_port)),
+    )?;
+    write_broker_runtime(&loaded.data, &listeners)?;
+    let tokens = Tokens::new();
+    let mut parts = Parts::new();
+    parts.start("token list", |stop| follow_tokens(store, tokens.clone(), Vec::new(), stop));
+    parts.start("broker", |stop| broker::run(settings, listeners, tokens, stop));
+    parts.run().await
+}
+
+/// `pika archiver`
+pub async fn archiver(loaded: Loaded) -> anyhow::Result<()> {
+    let event: EventSettings = loaded.settings.section("event")?;
+    let settings: archiver::Settings = loaded.settings.section("archiver")?;
+    let store = Store::open(&loaded.database()?)?;
+    let broker = loaded.broker()?;
+    let mut parts = Parts::new();
+    parts.start("archiver", |stop| archiver::run(event, settings, store, broker, stop));
+    parts.run().await
+}
+
+/// `pika webapp`
+pub async fn webapp(loaded: Loaded) -> anyhow::Result<()> {
+    let settings: webapp::Settings = loaded.settings.section("web")?;
+    let broker = loaded.broker()?;
+    let pages = network::listen(SocketAddr::new(settings.host, settings.port))?;
+    let address = pages.local_addr().context("read the address of the pages")?;
+    write_json(&loaded.data, "runtime-webapp.json", &json!({ "web": address.to_string() }))?;
+    tracing::info!(%address, "serving pages");
+    let mut parts = Parts::new();
+    parts.start("web app", |stop| webapp::run(settings, pages, broker, stop));
+    parts.run().await
+}
+
+/// `pika publisher`
+pub async fn publisher(loaded: Loaded, flags: PublisherFlags) -> anyhow::Result<()> {
+    let mut settings: publisher::Settings = loaded.settings.section("publisher")?;
+    let event = loaded.settings.section::<EventSettings>("event")?.id;
+    if let Some(source) = flags.source {
+        settings.source = source.parse().context("read --source")?;
+    }
+    settings.path = flags.path.or(settings.path);
+    settings.floor = flags.floor.unwrap_or(settings.floor);
+    let broker = match flags.server {
+        Some(url) => url.parse::<BrokerUrl>().context("read --server")?,
+        None => loaded.broker()?,
+    };
+    let home = publisher::Home { event, journal: loaded.data.join("desk") };
+    let mut parts = Parts::new();
+    parts.start("publisher", |stop| publisher::run(settings, home, broker, stop));
+    parts.run().await
+}
+
+/// Logins that live as long as this process.
+struct Logins {
+    event: protocol::EventId,
+    tokens: Vec<Token>,
+}
+
+impl Logins {
+    fn new(event: &EventSettings) -> Self {
+        Self { event: event.id.clone(), tokens: Vec::new() }
+    }
+
+    fn add(&mut self, name: &str, kind: TokenKind, broker: SocketAddr) -> anyhow::Result<BrokerUrl> {
+        let token = random_token()?;
+        self.tokens.push(Token {
+            name: name.to_owned(),
+            kind,
+            event: self.event.clone(),
+            floor: None,
+            sha256: Token::hash(&token),
+            expires_ms: None,
+            revoked_ms: None,
+        });
+        // A listener on all addresses is reached over loopback.
+        let ip = if broker.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { broker.ip() };
+        let url: BrokerUrl = format!("mqtt://{}", SocketAddr::new(ip, broker.port())).parse()?;
+        Ok(url.with_login(name, &token))
+    }
+}
+
+/// Reads tokens again and again, so that added and revoked ones count without a restart. While the database
+/// is away, the last ones known stay in force.
+async fn follow_tokens(store: Store, tokens: Tokens, own: Vec<Token>, stop: Stop) -> anyhow::Result<()> {
+    let mut known: Option<Vec<Token>> = None;
+    let mut away = false;
+    while !stop.is_cancelled() {
+        match store.tokens().await {
+            Ok(mut all) => {
+                // Nobody can take the name of a part of this process.
+                all.retain(|token| own.iter().all(|own| own.name != token.name));
+                all.extend(own.iter().cloned());
+                if known.as_ref() != Some(&all) {
+                    tokens.replace(all.clone());
+                    known = Some(all);
+                }
+                away = false;
+            }
+            Err(error) => {
+                // At the very first start the archiver has not made the tables yet.
+                if !away && known.is_some() {
+                    tracing::warn!(
+                        "tokens cannot be read: {:#}; the known ones stay in force",
+                        anyhow::Error::from(error)
+                    );
+                }
+                away = true;
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(if known.is_none() { Duration::from_millis(500) } else { TOKENS_EVERY }) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+struct Addresses {
+    web: SocketAddr,
+    mqtt: SocketAddr,
+    mqtt_websocket: Option<SocketAddr>,
+}
+
+impl Addresses {
+    fn of(listeners: &Listeners, pages: &tokio::net::TcpListener) -> anyhow::Result<Self> {
+        let read = |address: std::io::Result<SocketAddr>| address.context("read a listener's address");
+        Ok(Self {
+            web: read(pages.local_addr())?,
+            mqtt: read(listeners.tcp.local_addr())?,
+            mqtt_websocket: listeners
+                .websocket
+                .as_ref()
+                .map(|socket| read(socket.local_addr()))
+                .transpose()?,
+        })
+    }
+}
+
+fn write_runtime(data: &Path, addresses: &Addresses, page_url: &str) -> anyhow::Result<()> {
+    tracing::info!(web = %addresses.web, mqtt = %addresses.mqtt, mqtt_websocket = ?addresses.mqtt_websocket, data = %data.display(), "listening");
+    write_json(
+        data,
+        "runtime.json",
+        &json!({
+            "web": addresses.web.to_string(),
+            "mqtt": addresses.mqtt.to_string(),
+            "mqtt_websocket": addresses.mqtt_websocket.map(|address| address.to_string()),
+            "page": page_url,
+            "pid": std::process::id(),
+        }),
+    )
+}
+
+fn write_broker_runtime(data: &Path, listeners: &Listeners) -> anyhow::Result<()> {
+    let mqtt = listeners.tcp.local_addr().context("read a listener's address")?;
+    let websocket = listeners.websocket.as_ref().and_then(|socket| socket.local_addr().ok());
+    tracing::info!(%mqtt, mqtt_websocket = ?websocket, "listening");
+    let value =
+        json!({ "mqtt": mqtt.to_string(), "mqtt_websocket": websocket.map(|address| address.to_string()) });
+    write_json(data, "runtime-broker.json", &value)
+}
+
+/// Whole or not at all: readers wait for the file to appear.
+fn write_json(data: &Path, name: &str, value: &serde_json::Value) -> anyhow::Result<()> {
+    let (path, new) = (data.join(name), data.join(format!("{name}.new")));
+    std::fs::write(&new, format!("{value:#}\n")).with_context(|| format!("write {}", new.display()))?;
+    std::fs::rename(&new, &path).with_context(|| format!("write {}", path.display()))
+}
+
+/// What a phone on the same WiFi can type.
+fn reachable(ip: IpAddr) -> IpAddr {
+    if !ip.is_unspecified() {
+        return ip;
+    }
+    network::lan_address().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+/// The one thing a newcomer needs, on standard output.
+fn greet(page_url: &str, local: bool) {
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+    println!("\n  The floor is at {page_url}\n");
+    if terminal
+        && !local
+        && let Some(code) = network::terminal_qr(page_url)
+    {
+        println!("{code}");
+        println!("  Phones on the same WiFi: scan it, or open {page_url}/join on a screen.\n");
+    }
+}

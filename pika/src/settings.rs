@@ -1,0 +1,159 @@
+//! Settings of the executable itself, and which sections there are.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use bus::BrokerUrl;
+use config::logging::LogSettings;
+use config::{Secret, Settings, Sources};
+use serde::Deserialize;
+use store::DatabaseUrl;
+
+use crate::cli::Cli;
+
+/// Every section, and who owns it.
+pub const SECTIONS: &[&str] =
+    &["log", "data", "database", "bus", "mqtt", "broker", "event", "archiver", "web", "publisher", "demo"];
+
+/// Names that other software knows too.
+const WELL_KNOWN: &[(&str, &str)] = &[
+    ("DATABASE_URL", "database.url"),
+    ("HOST", "web.host"),
+    ("PORT", "web.port"),
+    ("PIKA_BROKER_URL", "bus.url"),
+];
+
+/// `[database]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseSettings {
+    /// `sqlite:///path` or `postgres://…`; by default a SQLite file in the data folder. `DATABASE_URL`.
+    pub url: Option<Secret>,
+}
+
+/// `[bus]`: the broker that single programs connect to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BusSettings {
+    /// `mqtt://name:token@host`, or with mqtts, ws, wss. `PIKA_BROKER_URL`.
+    pub url: Option<Secret>,
+    /// Login, when the URL has none.
+    pub name: Option<String>,
+    pub token: Option<Secret>,
+}
+
+/// `[mqtt]`: where the broker listens.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MqttSettings {
+    pub host: IpAddr,
+    /// MQTT 3.1.1 and 5 over TCP; 0 takes any free port.
+    pub port: u16,
+    /// The same over WebSocket, at `/ws` and `/mqtt`.
+    pub websocket_port: u16,
+}
+
+impl Default for MqttSettings {
+    fn default() -> Self {
+        Self { host: IpAddr::from([0, 0, 0, 0]), port: 1883, websocket_port: 3001 }
+    }
+}
+
+/// `[demo]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DemoSettings {
+    /// Milliseconds from one track to the next.
+    pub every_ms: u64,
+    /// End after so many tracks; by default the set goes round.
+    pub tracks: Option<u64>,
+}
+
+impl Default for DemoSettings {
+    fn default() -> Self {
+        Self { every_ms: 20_000, tracks: None }
+    }
+}
+
+/// `[data]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct DataSettings {
+    dir: Option<PathBuf>,
+}
+
+/// Everything read, and the data folder made.
+#[derive(Debug)]
+pub struct Loaded {
+    pub settings: Settings,
+    pub log: LogSettings,
+    pub data: PathBuf,
+}
+
+impl Loaded {
+    /// Reads file, environment and flags, and makes the data folder. A demo has a folder of its own.
+    pub fn read(cli: &Cli, demo: bool) -> anyhow::Result<Self> {
+        // A variable that is not text cannot be one of ours.
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let mut flags = Vec::new();
+        if let Some(dir) = &cli.data {
+            let dir = dir.to_str().context("the data folder's name is not text")?;
+            flags.push(("--data", "data.dir", toml::Value::from(dir)));
+        }
+        let sources = Sources { file: cli.config.as_deref(), environment, well_known: WELL_KNOWN, flags };
+        let settings = Settings::load(sources)?;
+        settings.only(SECTIONS)?;
+        let data: DataSettings = settings.section("data")?;
+        let data = match data.dir {
+            Some(dir) => dir,
+            None if demo => default_data_dir()?.join("demo"),
+            None => default_data_dir()?,
+        };
+        std::fs::create_dir_all(&data).with_context(|| {
+            format!("make the data folder {}; choose another with --data", data.display())
+        })?;
+        let data = std::path::absolute(&data)?;
+        Ok(Self { log: settings.section("log")?, settings, data })
+    }
+
+    /// The database, by default a file in the data folder.
+    pub fn database(&self) -> anyhow::Result<DatabaseUrl> {
+        let database: DatabaseSettings = self.settings.section("database")?;
+        match database.url {
+            Some(url) => url.reveal().parse().context("read database.url (DATABASE_URL)"),
+            None => Ok(DatabaseUrl::Sqlite(self.data.join("pika.db"))),
+        }
+    }
+
+    /// The broker for a single program.
+    pub fn broker(&self) -> anyhow::Result<BrokerUrl> {
+        let bus: BusSettings = self.settings.section("bus")?;
+        let url = match &bus.url {
+            Some(url) => url.reveal(),
+            None => "mqtt://127.0.0.1:1883",
+        };
+        let url: BrokerUrl = url.parse().context("read bus.url (PIKA_BROKER_URL)")?;
+        Ok(match (bus.name, bus.token) {
+            (Some(name), Some(token)) if !url.has_login() => url.with_login(&name, token.reveal()),
+            _ => url,
+        })
+    }
+}
+
+/// Where programs of this system keep what belongs to a user.
+fn default_data_dir() -> anyhow::Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let dir = if cfg!(windows) {
+        set("LOCALAPPDATA").map(|dir| dir.join("Pika"))
+    } else if cfg!(target_os = "macos") {
+        set("HOME").map(|home| home.join("Library/Application Support/Pika"))
+    } else {
+        set("XDG_DATA_HOME")
+            .or_else(|| set("HOME").map(|home| home.join(".local/share")))
+            .map(|dir| dir.join("pika"))
+    };
+    dir.context("there is no home folder to keep files in; choose one with --data")
+}

@@ -1,0 +1,410 @@
+//! From the source through the judgement into the journal, and from the journal to the broker.
+//!
+//! A play is on disk before anybody hears of it, and leaves the disk when the archive's cursor has passed it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use bus::{BrokerUrl, Bus, Incoming, Outbox};
+use config::Stop;
+use config::clock::{now_ms, seed};
+use jiff::tz::TimeZone;
+use protocol::{DeskId, DeskState, DeskTopic, EventId, FloorAddress, FloorId, FloorTopic, IdSource, Message};
+use protocol::{MessageId, Play, PlayKind, PlayReport, Presence, ProducerId, SetRef, Topic, V1, message};
+use serde::{Deserialize, Serialize};
+use tokio::time::MissedTickBehavior;
+
+use crate::journal::{Draft, Entry, Journal, Limits, OpenSet, Restored};
+use crate::now_playing::{Decision, NowPlaying};
+use crate::settings::Settings;
+use crate::sources::observation::SourceKind;
+use crate::sources::virtualdj::home::Places;
+use crate::sources::{self, CatchUp, SourceEvent, SourceState};
+
+/// A set that was left open is taken up again within this time; after it, the night is over.
+const RESUME_WITHIN_MS: i64 = 4 * 3_600_000;
+
+/// DJ programs write whole seconds, so what started with the set may seem to have started before it.
+const WHOLE_SECONDS_MS: i64 = 2_000;
+
+/// What may still be heard when we come: a track of unknown length counts for so long.
+const STILL_HEARD_MS: i64 = 12 * 60_000;
+
+/// Judged plays that could not be written to the journal yet. When it is full the source waits: the files
+/// keep what comes.
+const UNWRITTEN_MAX: usize = 1_000;
+
+/// Where a desk belongs and where it keeps its journal.
+#[derive(Debug, Clone)]
+pub struct Home {
+    pub event: EventId,
+    pub journal: PathBuf,
+}
+
+/// A report as the journal keeps it: everything but what is only known when it is sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Noted {
+    id: MessageId,
+    floor: FloorId,
+    kind: PlayKind,
+    set: SetRef,
+    play: Play,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    set_ended: bool,
+}
+
+/// Publishes what the DJ program plays until stopped. The set is taken up again at the next start.
+///
+/// # Errors
+/// The broker URL names no desk, the journal cannot be used, or the source's settings make no sense.
+pub async fn run(settings: Settings, home: Home, broker: BrokerUrl, stop: Stop) -> anyhow::Result<()> {
+    let desk: DeskId = broker
+        .login_name()
+        .context("the broker URL names no desk; it looks like mqtt://DESK:TOKEN@HOST")?
+        .parse()
+        .context("the desk in the broker URL")?;
+    let mut random = [0u8; 16];
+    getrandom::fill(&mut random)
+        .map_err(|error| anyhow::anyhow!("no randomness for a new journal: {error}"))?;
+    // One folder a desk: two desks on one machine do not share numbers.
+    let folder = home.journal.join(desk.as_str());
+    let (journal, restored) = Journal::open(&folder, Limits::default(), now_ms(), random)?;
+
+    let status = |presence: Presence| presence.as_str().as_bytes().to_vec();
+    let address = FloorAddress::new(home.event.clone(), settings.floor.clone());
+    let topic = |about| address.topic(FloorTopic::Desk(desk.clone(), about));
+    let options = bus::Options {
+        url: broker,
+        client_id: format!("desk-{desk}"),
+        subscriptions: vec![
+            Topic::Cursor(home.event.clone(), ProducerId::from(desk.clone())).to_string(),
+            topic(DeskTopic::Status).to_string(),
+        ],
+        will: Some((topic(DeskTopic::Status), status(Presence::Offline).into())),
+    };
+    let bus_stop = Stop::new();
+    let (bus, mut inbox) = bus::open(options, bus_stop.clone())?;
+    bus.keep(topic(DeskTopic::Status), status(Presence::Online));
+
+    let mut desk = Desk::new(desk, address, &settings, journal, bus);
+    let catch_up = desk.go_live(restored)?;
+    let source_stop = stop.child_token();
+    let mut source =
+        sources::open(&settings, Places::of_this_machine(), TimeZone::system(), catch_up, source_stop)?;
+    let mut tick = tokio::time::interval(Duration::from_millis(250));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            // A journal that cannot be written holds up the source, not the other way round.
+            event = source.events.recv(), if desk.unwritten.len() < UNWRITTEN_MAX => match event {
+                Some(event) => desk.source(event),
+                None => anyhow::bail!("the source has stopped; see the lines above"),
+            },
+            incoming = inbox.next() => match incoming {
+                Some(incoming) => desk.incoming(incoming),
+                None => break,
+            },
+            _ = tick.tick() => desk.tick(),
+            () = stop.cancelled() => break,
+        }
+        desk.send();
+    }
+    desk.leave();
+    bus_stop.cancel();
+    while inbox.next().await.is_some() {}
+    Ok(())
+}
+
+struct Desk {
+    id: DeskId,
+    address: FloorAddress,
+    dj: Option<String>,
+    journal: Journal<Noted>,
+    outbox: Outbox<Entry<Noted>>,
+    /// Judged and not yet on disk, because the disk did not take it.
+    unwritten: Vec<Draft<Noted>>,
+    write_failed_ms: i64,
+    now: NowPlaying,
+    source: Option<SourceKind>,
+    ids: IdSource,
+    bus: Bus,
+    state: Option<DeskState>,
+    state_told_ms: i64,
+}
+
+impl Desk {
+    fn new(
+        id: DeskId,
+        address: FloorAddress,
+        settings: &Settings,
+        journal: Journal<Noted>,
+        bus: Bus,
+    ) -> Self {
+        Self {
+            now: NowPlaying::new(id.clone(), settings.rules()),
+            id,
+            address,
+            dj: settings.dj.clone(),
+            journal,
+            outbox: Outbox::default(),
+            unwritten: Vec::new(),
+            write_failed_ms: 0,
+            source: None,
+            ids: IdSource::seeded(seed()),
+            bus,
+            state: None,
+            state_told_ms: 0,
+        }
+    }
+
+    /// Takes up the set that was left open, or opens a new one. Returns what the source need not tell again.
+    fn go_live(&mut self, restored: Restored<Noted>) -> anyhow::Result<CatchUp> {
+        let now_ms = now_ms();
+        for entry in restored.unconfirmed {
+            self.outbox.push(entry.seq, entry);
+        }
+        if !self.outbox.is_empty() {
+            tracing::info!(waiting = self.outbox.len(), "plays from before wait for the archive");
+        }
+        let last = restored.last_play;
+        let last_ms = last.as_ref().map_or(i64::MIN, |entry| entry.at_ms);
+        let open = restored.open_set.filter(|open| {
+            let resumed = now_ms - last_ms.max(open.set.started_ms) < RESUME_WITHIN_MS;
+            resumed && open.floor == self.address.floor
+        });
+        let since_ms = match open {
+            Some(open) => {
+                tracing::info!(set.id = %open.set.id, "the set goes on");
+                let since_ms = open.set.started_ms - WHOLE_SECONDS_MS;
+                let last = last.filter(|entry| entry.report.set.id == open.set.id);
+                let last = last.and_then(|entry| Some((entry.report.play, entry.identity?)));
+                let source = SourceKind::VirtualDj;
+                self.now.restore(now_ms, since_ms, source, restored.seen.iter(), last);
+                since_ms
+            }
+            None => {
+                if self.journal.open_set().is_some() {
+                    self.end_left_set(last)?;
+                }
+                let set = SetRef { id: self.ids.set(now_ms), started_ms: now_ms, dj: self.dj.clone() };
+                tracing::info!(set.id = %set.id, floor = %self.address, "on air");
+                let open = OpenSet { floor: self.address.floor.clone(), set };
+                on_disk(|| self.journal.set_opened(open)).context("write the new set to the journal")?;
+                let since_ms = now_ms - WHOLE_SECONDS_MS;
+                let decisions = self.now.set_opened(now_ms, since_ms);
+                self.note(decisions);
+                since_ms
+            }
+        };
+        self.tell_state();
+        Ok(CatchUp { seen: restored.seen, since_ms: since_ms.min(now_ms - STILL_HEARD_MS) })
+    }
+
+    /// Nobody ended the set of the other night. It ended with its last play.
+    fn end_left_set(&mut self, last: Option<Entry<Noted>>) -> anyhow::Result<()> {
+        if let Some(entry) = last.filter(|entry| !entry.report.set_ended) {
+            let mut play = entry.report.play;
+            let length_ms = play.track.duration_ms.unwrap_or(STILL_HEARD_MS);
+            play.ended_ms = play.ended_ms.or(Some(play.started_ms.saturating_add(length_ms)));
+            let report = Noted {
+                id: self.ids.message(now_ms()),
+                kind: PlayKind::Ended,
+                play,
+                set_ended: true,
+                ..entry.report
+            };
+            self.unwritten.push(Draft { identity: None, report });
+            self.write();
+        }
+        on_disk(|| self.journal.set_closed()).context("close the old set in the journal")
+    }
+
+    fn source(&mut self, event: SourceEvent) {
+        match event {
+            SourceEvent::Plays(batch) => {
+                self.source = batch.last().map(|play| play.source).or(self.source);
+                let decisions = self.now.observe(now_ms(), batch);
+                self.note(decisions);
+            }
+            SourceEvent::Stopped { at_ms } => {
+                let decisions = self.now.stopped(at_ms);
+                self.note(decisions);
+            }
+            SourceEvent::State(SourceState::Found { kind, what, why }) => {
+                tracing::info!(source = %kind, "reading {what}: {why}");
+                self.source = Some(kind);
+                self.tell_state();
+            }
+            SourceEvent::State(SourceState::Missing { what, why }) => {
+                tracing::warn!("cannot read {what}: {why}; looking again and again");
+            }
+        }
+    }
+
+    fn incoming(&mut self, incoming: Incoming) {
+        match incoming {
+            // What was under way is lost with the old connection; what arrived after all does no harm twice.
+            Incoming::Connected => self.outbox.rewind(),
+            Incoming::Lost => {}
+            Incoming::Message { message: Message::Cursor(cursor), .. }
+                if cursor.journal == self.journal.id() =>
+            {
+                if self.outbox.confirm(cursor.seq, now_ms())
+                    && let Err(error) = on_disk(|| self.journal.confirm(cursor.seq))
+                {
+                    // It is only sent again after a restart.
+                    tracing::warn!("cannot note a confirmation: {:#}", anyhow::Error::from(error));
+                }
+            }
+            // An old connection of ours was buried just now; we are alive.
+            Incoming::Message { message: Message::DeskStatus(Presence::Offline), .. } => {
+                let topic = self.address.topic(FloorTopic::Desk(self.id.clone(), DeskTopic::Status));
+                self.bus.keep(topic, Presence::Online.as_str());
+            }
+            Incoming::Message { .. } => {}
+        }
+    }
+
+    fn tick(&mut self) {
+        let now_ms = now_ms();
+        let decisions = self.now.tick(now_ms);
+        self.note(decisions);
+        if !self.unwritten.is_empty() && now_ms - self.write_failed_ms > 1_000 {
+            self.write();
+        }
+        if self.outbox.rewind_if_stuck(now_ms) {
+            tracing::warn!(waiting = self.outbox.len(), "the archive has not confirmed; sending again");
+        }
+        let depth = self.outbox.len() as u64;
+        if now_ms - self.state_told_ms > 1_000
+            && self.state.as_ref().is_some_and(|state| state.queue_depth != depth)
+        {
+            self.tell_state();
+        }
+    }
+
+    /// Writes down what was decided, then tells which play is on.
+    fn note(&mut self, decisions: Vec<Decision>) {
+        if decisions.is_empty() {
+            return;
+        }
+        let Some(open) = self.journal.open_set().cloned() else { return };
+        let mut passed = Vec::new();
+        for decision in decisions {
+            match decision {
+                Decision::Told { kind, play, identity, current } => {
+                    if kind == PlayKind::Started {
+                        tracing::info!(track = %play.track.line(), current, "play");
+                    }
+                    let identity = (kind == PlayKind::Started).then_some(identity);
+                    let id = self.ids.message(now_ms());
+                    let (floor, set) = (open.floor.clone(), open.set.clone());
+                    let report = Noted { id, floor, kind, set, play, set_ended: false };
+                    self.unwritten.push(Draft { identity, report });
+                }
+                Decision::Passed { identity } => passed.push(identity),
+            }
+        }
+        if !passed.is_empty()
+            && let Err(error) = on_disk(|| self.journal.seen(passed))
+        {
+            // They are judged again after a restart, and passed again.
+            tracing::warn!("cannot write to the journal: {:#}", anyhow::Error::from(error));
+        }
+        self.write();
+    }
+
+    fn write(&mut self) {
+        if !self.unwritten.is_empty() {
+            let now_ms = now_ms();
+            match on_disk(|| self.journal.append(now_ms, self.unwritten.clone())) {
+                Ok(entries) => {
+                    self.unwritten.clear();
+                    for entry in entries {
+                        self.outbox.push(entry.seq, entry);
+                    }
+                }
+                Err(error) => {
+                    self.write_failed_ms = now_ms;
+                    tracing::error!(
+                        waiting = self.unwritten.len(),
+                        "cannot write to the journal: {:#}; trying again",
+                        anyhow::Error::from(error)
+                    );
+                    return;
+                }
+            }
+        }
+        self.tell_state();
+    }
+
+    /// The state goes before the play it names, so that late plays are told from the current one.
+    fn tell_state(&mut self) {
+        let now_ms = now_ms();
+        let set = self.journal.open_set().map(|open| open.set.clone());
+        let state = DeskState {
+            v: V1,
+            id: self.ids.message(now_ms),
+            at_ms: now_ms,
+            on_air: set.is_some(),
+            hidden: false,
+            set,
+            play_id: self.now.current(),
+            source: self.source.map(|source| source.to_string()),
+            app: concat!("pika ", env!("CARGO_PKG_VERSION")).to_owned(),
+            queue_depth: self.outbox.len() as u64,
+        };
+        let same = |told: &DeskState| {
+            let told = DeskState { id: state.id, at_ms: state.at_ms, ..told.clone() };
+            told == state
+        };
+        if self.state.as_ref().is_some_and(same) {
+            return;
+        }
+        let topic = self.address.topic(FloorTopic::Desk(self.id.clone(), DeskTopic::State));
+        self.bus.keep(topic, message::write(&state));
+        self.state = Some(state);
+        self.state_told_ms = now_ms;
+    }
+
+    fn send(&mut self) {
+        while let Some((seq, held_from, entry)) = self.outbox.next() {
+            let Entry { at_ms, report, .. } = entry;
+            let payload = PlayReport {
+                v: V1,
+                id: report.id,
+                at_ms: *at_ms,
+                journal: self.journal.id(),
+                seq,
+                held_from,
+                kind: report.kind,
+                set: report.set.clone(),
+                play: report.play.clone(),
+                set_ended: report.set_ended,
+            };
+            let floor = FloorAddress::new(self.address.event.clone(), report.floor.clone());
+            let topic = floor.topic(FloorTopic::Desk(self.id.clone(), DeskTopic::Play));
+            if !self.bus.say(topic, message::write(&payload)) {
+                return; // The next connection, or the next tick, goes on here.
+            }
+            self.outbox.sent(now_ms());
+        }
+    }
+
+    fn leave(&mut self) {
+        let topic = self.address.topic(FloorTopic::Desk(self.id.clone(), DeskTopic::Status));
+        self.bus.keep(topic, Presence::Offline.as_str());
+        if !self.outbox.is_empty() || !self.unwritten.is_empty() {
+            tracing::info!(
+                waiting = self.outbox.len() + self.unwritten.len(),
+                "stopping; what waits is sent at the next start"
+            );
+        }
+    }
+}
+
+/// The journal waits for the disk; meanwhile the runtime's other tasks go on.
+fn on_disk<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}

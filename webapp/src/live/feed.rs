@@ -1,0 +1,147 @@
+//! From the bus to the board, from the board to the hub, and the listeners' number back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bus::{BrokerUrl, Bus, Inbox, Incoming};
+use config::Stop;
+use config::clock::{now_ms, seed};
+use protocol::{
+    Audience, EventId, FloorAddress, FloorId, FloorTopic, IdSource, ProducerId, Topic, V1, message,
+};
+use tokio::time::MissedTickBehavior;
+
+use crate::live::board::{Board, Change};
+use crate::live::hub::Hub;
+
+/// Joining must not tell everyone: the listeners' number goes out this often, and only if it changed.
+const AUDIENCE_EVERY_MS: i64 = 2_000;
+
+/// Connects to the broker for the event's public topics.
+pub(crate) fn open(
+    event: &EventId,
+    webapp: &ProducerId,
+    broker: BrokerUrl,
+    stop: Stop,
+) -> anyhow::Result<(Bus, Inbox)> {
+    let topic = Topic::Audience(event.clone(), webapp.clone());
+    let nobody = Audience {
+        v: V1,
+        id: IdSource::seeded(seed()).message(now_ms()),
+        at_ms: now_ms(),
+        sockets: BTreeMap::new(),
+    };
+    let options = bus::Options {
+        url: broker,
+        client_id: format!("webapp-{event}-{webapp}"),
+        // Floors are named by `info`; until it is read, one wildcard for each kind of topic.
+        subscriptions: std::iter::once(Topic::Info(event.clone()).to_string())
+            .chain(
+                [FloorTopic::Now, FloorTopic::History, FloorTopic::Reactions, FloorTopic::Announcement]
+                    .map(|about| format!("{}/{event}/+/{about}", protocol::topic::ROOT)),
+            )
+            .collect(),
+        will: Some((topic, message::write(&nobody).into())),
+    };
+    bus::open(options, stop)
+}
+
+/// Feeds the hub until stopped.
+pub(crate) async fn run(event: EventId, webapp: ProducerId, bus: Bus, mut inbox: Inbox, hub: Hub) {
+    let mut feed = Feed {
+        board: Board::default(),
+        early: BTreeMap::new(),
+        audience: Topic::Audience(event, webapp),
+        told: None,
+        told_ms: 0,
+        ids: IdSource::seeded(seed()),
+        bus,
+        hub,
+    };
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            incoming = inbox.next() => {
+                let Some(incoming) = incoming else { return };
+                let mut changed = Vec::new();
+                feed.take(incoming, &mut changed);
+                // What is there already is shown as one change.
+                while let Some(more) = inbox.try_next() {
+                    feed.take(more, &mut changed);
+                }
+                feed.show(&changed);
+            }
+            _ = tick.tick() => {
+                // Time alone turns a song into "no signal" and ends an announcement.
+                feed.show(&feed.board.floors());
+                feed.tell_audience();
+            }
+        }
+    }
+}
+
+struct Feed {
+    board: Board,
+    /// Retained messages of floors that `info` has not named yet, the newest of each topic. Only what the
+    /// archiver publishes is subscribed to, so their number is the operator's.
+    early: BTreeMap<Topic, protocol::Message>,
+    audience: Topic,
+    told: Option<BTreeMap<FloorId, u32>>,
+    told_ms: i64,
+    ids: IdSource,
+    bus: Bus,
+    hub: Hub,
+}
+
+impl Feed {
+    fn take(&mut self, incoming: Incoming, changed: &mut Vec<FloorAddress>) {
+        match incoming {
+            Incoming::Connected => self.board.connection(true, now_ms()),
+            Incoming::Lost => self.board.connection(false, now_ms()),
+            Incoming::Message { topic, message, .. } => {
+                if self.board.floors().is_empty() && !matches!(topic, Topic::Info(_)) {
+                    self.early.insert(topic, message);
+                    return;
+                }
+                match self.board.apply(topic, message) {
+                    Change::Nothing => {}
+                    Change::Floor(address) => {
+                        if !changed.contains(&address) {
+                            changed.push(address);
+                        }
+                    }
+                    Change::All => {
+                        for (topic, message) in std::mem::take(&mut self.early) {
+                            self.board.apply(topic, message);
+                        }
+                        *changed = self.board.floors();
+                        self.hub.only(changed);
+                    }
+                }
+            }
+        }
+    }
+
+    fn show(&self, floors: &[FloorAddress]) {
+        for floor in floors {
+            if let Some(view) = self.board.view(floor, now_ms()) {
+                self.hub.show(view);
+            }
+        }
+    }
+
+    fn tell_audience(&mut self) {
+        let now_ms = now_ms();
+        let sockets: BTreeMap<FloorId, u32> =
+            self.hub.sockets().into_iter().filter(|(_, open)| *open > 0).collect();
+        if self.told.as_ref() == Some(&sockets) || now_ms - self.told_ms < AUDIENCE_EVERY_MS {
+            return;
+        }
+        let audience =
+            Audience { v: V1, id: self.ids.message(now_ms), at_ms: now_ms, sockets: sockets.clone() };
+        self.bus.keep(self.audience.clone(), message::write(&audience));
+        self.told = Some(sockets);
+        self.told_ms = now_ms;
+    }
+}

@@ -1,0 +1,194 @@
+//! The newest state of every floor, rendered once per change and shared by everybody who watches.
+//!
+//! A floor is a `watch` channel: newcomers get the current state, slow readers skip to the newest, nothing
+//! piles up.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use maud::Render;
+use protocol::{FloorAddress, FloorId};
+use tokio::sync::watch;
+
+use crate::live::board::FloorView;
+use crate::views::floor::{HistoryList, NowCard};
+
+/// One part of the page that changes by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fragment {
+    /// The state's number when this part last changed.
+    pub changed: u64,
+    pub html: Arc<str>,
+    /// The same as a WebSocket text message, header and all.
+    pub frame: Bytes,
+}
+
+/// A floor's newest state.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub view: Arc<FloorView>,
+    /// Grows by one with each change.
+    pub number: u64,
+    pub fragments: Vec<Fragment>,
+}
+
+impl State {
+    fn first(view: FloorView) -> Self {
+        let fragments = render(&view).into_iter().map(|html| fragment(1, html)).collect();
+        Self { view: Arc::new(view), number: 1, fragments }
+    }
+
+    /// The state after this one; `None` when nothing that is shown differs.
+    fn next(&self, view: FloorView) -> Option<Self> {
+        if *self.view == view {
+            return None;
+        }
+        let number = self.number + 1;
+        let fragments = self.fragments.iter().zip(render(&view)).map(|(before, html)| {
+            if *before.html == *html { before.clone() } else { fragment(number, html) }
+        });
+        Some(Self { fragments: fragments.collect(), view: Arc::new(view), number })
+    }
+
+    /// The messages that bring somebody who has seen state `seen` up to date; empty when none is needed.
+    pub fn frames_since(&self, seen: u64) -> Bytes {
+        let mut news = self.fragments.iter().filter(|fragment| fragment.changed > seen);
+        match (news.next(), news.next()) {
+            (None, _) => Bytes::new(),
+            // Almost always one part changes, and then nothing is copied.
+            (Some(only), None) => only.frame.clone(),
+            (Some(first), Some(second)) => {
+                let mut all = BytesMut::new();
+                for fragment in [first, second].into_iter().chain(news) {
+                    all.put_slice(&fragment.frame);
+                }
+                all.freeze()
+            }
+        }
+    }
+}
+
+fn render(view: &FloorView) -> [String; 2] {
+    [NowCard(view).render().into_string(), HistoryList(view).render().into_string()]
+}
+
+fn fragment(changed: u64, html: String) -> Fragment {
+    Fragment { changed, frame: text_frame(html.as_bytes()), html: html.into() }
+}
+
+/// An unmasked, unfragmented WebSocket text message (RFC 6455 section 5.2).
+pub fn text_frame(payload: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(payload.len() + 10);
+    frame.put_u8(0x81);
+    match payload.len() {
+        len @ 0..=125 => frame.put_u8(len as u8),
+        len @ 126..=0xffff => {
+            frame.put_u8(126);
+            frame.put_u16(len as u16);
+        }
+        len => {
+            frame.put_u8(127);
+            frame.put_u64(len as u64);
+        }
+    }
+    frame.put_slice(payload);
+    frame.freeze()
+}
+
+#[derive(Debug)]
+struct Floor {
+    state: watch::Sender<State>,
+    sockets: Arc<AtomicU32>,
+}
+
+/// Hands out the newest state of a floor. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Hub {
+    floors: Arc<RwLock<HashMap<FloorAddress, Floor>>>,
+}
+
+/// Counts an open socket for as long as it is held.
+#[derive(Debug)]
+pub struct Seat(Arc<AtomicU32>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Hub {
+    /// Follows a floor. The state in it is the newest at once.
+    pub fn watch(&self, floor: &FloorAddress) -> Option<watch::Receiver<State>> {
+        let floors = self.floors.read().unwrap_or_else(PoisonError::into_inner);
+        floors.get(floor).map(|floor| floor.state.subscribe())
+    }
+
+    /// Takes a seat among the floor's listeners.
+    pub fn seat(&self, floor: &FloorAddress) -> Option<Seat> {
+        let floors = self.floors.read().unwrap_or_else(PoisonError::into_inner);
+        floors.get(floor).map(|floor| {
+            floor.sockets.fetch_add(1, Ordering::Relaxed);
+            Seat(floor.sockets.clone())
+        })
+    }
+
+    /// The newest state of a floor.
+    pub fn state(&self, floor: &FloorAddress) -> Option<State> {
+        let floors = self.floors.read().unwrap_or_else(PoisonError::into_inner);
+        floors.get(floor).map(|floor| floor.state.borrow().clone())
+    }
+
+    /// Open sockets of each floor.
+    pub fn sockets(&self) -> Vec<(FloorId, u32)> {
+        let floors = self.floors.read().unwrap_or_else(PoisonError::into_inner);
+        floors.iter().map(|(at, floor)| (at.floor.clone(), floor.sockets.load(Ordering::Relaxed))).collect()
+    }
+
+    /// All floors' newest views, in no order.
+    pub fn views(&self) -> Vec<Arc<FloorView>> {
+        let floors = self.floors.read().unwrap_or_else(PoisonError::into_inner);
+        floors.values().map(|floor| floor.state.borrow().view.clone()).collect()
+    }
+
+    /// Shows a floor's new view to everybody who watches, if it looks any different.
+    pub fn show(&self, view: FloorView) {
+        {
+            let floors = self.floors.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(floor) = floors.get(&view.address) {
+                let next = floor.state.borrow().next(view);
+                if let Some(next) = next {
+                    floor.state.send_replace(next);
+                }
+                return;
+            }
+        }
+        let mut floors = self.floors.write().unwrap_or_else(PoisonError::into_inner);
+        let address = view.address.clone();
+        let floor = Floor { state: watch::Sender::new(State::first(view)), sockets: Arc::default() };
+        floors.insert(address, floor);
+    }
+
+    /// Forgets floors that are no longer part of the event; their watchers are told by the closed channel.
+    pub fn only(&self, floors: &[FloorAddress]) {
+        self.floors
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|address, _| floors.contains(address));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_every_length_have_the_right_header() {
+        assert_eq!(&text_frame(b"")[..], [0x81, 0]);
+        assert_eq!(&text_frame(&[b'a'; 125])[..2], [0x81, 125]);
+        assert_eq!(&text_frame(&[b'a'; 126])[..4], [0x81, 126, 0, 126]);
+        assert_eq!(&text_frame(&[b'a'; 65536])[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    }
+}

@@ -1,0 +1,6 @@
+//! What is known of each floor, and how it reaches those who watch.
+
+pub mod board;
+pub mod hub;
+
+pub(crate) mod feed;

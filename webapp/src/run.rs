@@ -1,0 +1,84 @@
+//! Serves until stopped: one task feeds the hub, one accepts, one a connection.
+
+use std::time::Duration;
+
+use axum::Router;
+use bus::BrokerUrl;
+use config::Stop;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+
+use crate::live::feed;
+use crate::live::hub::Hub;
+use crate::settings::Settings;
+use crate::web::{self, App};
+
+/// A client that takes longer to say what it wants is not waited for.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long open requests and sockets may take to end at a stop.
+const DRAIN: Duration = Duration::from_secs(4);
+
+/// Runs until stopped, on a listener that the caller has bound.
+///
+/// # Errors
+/// TLS to the broker cannot be set up.
+pub async fn run(
+    settings: Settings,
+    listener: TcpListener,
+    broker: BrokerUrl,
+    stop: Stop,
+) -> anyhow::Result<()> {
+    let hub = Hub::default();
+    let event = settings.event.clone();
+    let webapp = "web".parse().expect("a slug");
+    let bus_stop = Stop::new();
+    let (bus, inbox) = feed::open(&event, &webapp, broker, bus_stop.clone())?;
+    let feeding = tokio::spawn(feed::run(event, webapp, bus, inbox, hub.clone()));
+
+    let tasks = TaskTracker::new();
+    let routes = web::routes(App::new(settings, hub, stop.clone(), tasks.clone()));
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(tasks.spawn(connection(stream, routes.clone(), stop.clone()))),
+                Err(error) => {
+                    // Out of file descriptors, most likely: those who are here go on, newcomers wait.
+                    tracing::warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            () = stop.cancelled() => break,
+        }
+    }
+    drop(listener);
+    tasks.close();
+    if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+        tracing::warn!(connections = tasks.len(), "closing connections that did not end in time");
+    }
+    bus_stop.cancel();
+    let _ = feeding.await;
+    Ok(())
+}
+
+async fn connection(stream: TcpStream, routes: Router, stop: Stop) {
+    // Fails only on a socket that is gone already.
+    let _ = stream.set_nodelay(true);
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(16 * 1024);
+    let serving =
+        server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)).with_upgrades();
+    tokio::pin!(serving);
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!("a connection ended: {error}");
+    }
+}

@@ -1,0 +1,38 @@
+//! `[web]`
+
+use std::net::IpAddr;
+
+use protocol::EventId;
+use serde::Deserialize;
+
+/// `[web]`: where pages are served and what they know.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The address to listen on; all of them by default, for phones on the same WiFi. `HOST`.
+    pub host: IpAddr,
+    /// 0 takes any free one. `PORT`.
+    pub port: u16,
+    /// The event whose pages are served.
+    pub event: EventId,
+    /// What a dancer types, for example `https://app.example.org`. The QR code holds it. Without it, the
+    /// name by which the page was asked for.
+    pub public_url: Option<String>,
+    /// Origins, besides our own, whose pages may open our WebSocket.
+    pub origins: Vec<String>,
+    /// Sockets open at once. Beyond it a phone is told to come back later, and polls meanwhile.
+    pub sockets_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            host: IpAddr::from([0, 0, 0, 0]),
+            port: 3002,
+            event: "tonight".parse().expect("a slug"),
+            public_url: None,
+            origins: Vec::new(),
+            sockets_max: 20_000,
+        }
+    }
+}

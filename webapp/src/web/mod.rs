@@ -1,0 +1,84 @@
+//! HTTP: one route table, and the three steps of every handler: extract, ask, show.
+
+mod api;
+mod assets;
+mod pages;
+mod problem;
+mod socket;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::routing::get;
+use config::Stop;
+use tokio_util::task::TaskTracker;
+use tower_http::compression::CompressionLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::live::hub::Hub;
+use crate::settings::Settings;
+
+pub(crate) use assets::accent_path;
+pub use assets::{Asset, Assets};
+pub use problem::Problem;
+
+/// What every handler can ask. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App {
+    settings: Arc<Settings>,
+    hub: Hub,
+    assets: Arc<Assets>,
+    stop: Stop,
+    /// Sockets outlive their request; a stop waits for them here.
+    tasks: TaskTracker,
+    sockets: Arc<AtomicUsize>,
+}
+
+impl App {
+    pub(crate) fn new(settings: Settings, hub: Hub, stop: Stop, tasks: TaskTracker) -> Self {
+        Self {
+            settings: settings.into(),
+            hub,
+            assets: Arc::new(Assets::load()),
+            stop,
+            tasks,
+            sockets: Arc::default(),
+        }
+    }
+}
+
+/// Everything we answer to.
+pub(crate) fn routes(app: App) -> Router {
+    Router::new()
+        .route("/", get(pages::lobby))
+        .route("/e/{event}", get(pages::event))
+        .route("/e/{event}/{floor}", get(pages::floor))
+        .route("/e/{event}/{floor}/fragments", get(pages::fragments))
+        .route("/join", get(pages::join))
+        .route("/qr.svg", get(pages::qr))
+        .route("/ws", get(socket::open))
+        .route("/api/v1/{event}/{floor}/now", get(api::now_json))
+        .route("/api/v1/{event}/{floor}/now.json", get(api::now_json))
+        .route("/api/v1/{event}/{floor}/now.txt", get(api::now_text))
+        .route("/api/v1/{event}/{floor}/history", get(api::history))
+        .route("/assets/{name}", get(assets::serve))
+        .route("/favicon.ico", get(assets::favicon))
+        .fallback(pages::nowhere)
+        .with_state(app)
+        .layer(CompressionLayer::new())
+        .layer(set(header::CONTENT_SECURITY_POLICY, CSP))
+        .layer(set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(set(header::REFERRER_POLICY, "strict-origin-when-cross-origin"))
+        .layer(set(HeaderName::from_static("permissions-policy"), "screen-wake-lock=(self)"))
+        .layer(set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
+}
+
+// `connect-src 'self'` covers our own WebSocket in every browser that has CSP level 3.
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+fn set(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}

@@ -1,0 +1,68 @@
+//! What can go wrong in a handler, as a status and a kind sentence.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use maud::Render;
+
+use crate::views::problem::ProblemPage;
+
+/// A request we cannot serve. The page says what to do; nothing here is our fault, so nothing is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// There is no such page, floor or event.
+    NotFound,
+    /// We have not heard from the archive yet.
+    Starting,
+    /// The request does not say what it should.
+    BadRequest(&'static str),
+    /// Another site's page asked.
+    ForeignOrigin,
+    /// More sockets than we promised to hold.
+    Full,
+}
+
+impl Problem {
+    fn status(self) -> StatusCode {
+        match self {
+            Problem::NotFound => StatusCode::NOT_FOUND,
+            Problem::Starting | Problem::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Problem::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Problem::ForeignOrigin => StatusCode::FORBIDDEN,
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Problem::NotFound => "There is nothing here. Scan the code on the wall once more?",
+            Problem::Starting => "The floor is being set up. This page tries again by itself.",
+            Problem::BadRequest(what) => what,
+            Problem::ForeignOrigin => "Only our own pages may do this.",
+            Problem::Full => {
+                "More phones than we can serve live. This page is brought up to date now and then."
+            }
+        }
+    }
+
+    /// For programs: one line of text.
+    pub(crate) fn plain(self) -> Response {
+        (
+            self.status(),
+            [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+            format!("{}\n", self.sentence()),
+        )
+            .into_response()
+    }
+
+    /// For people: a page.
+    pub(crate) fn page(self, assets: &super::Assets) -> Response {
+        let retry = (self == Problem::Starting).then_some(2);
+        let page = ProblemPage { status: self.status().as_u16(), sentence: self.sentence(), retry_s: retry };
+        (self.status(), page.document(assets).render()).into_response()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.plain()
+    }
+}
