@@ -11,6 +11,8 @@ use crate::sources::observation::{Arrival, Location, Observation, SourceKind, is
 
 /// The same song reported again within this time is one play.
 const SAME_PLAY_MS: i64 = 30_000;
+/// A play keeps a start that is ahead of our clock by no more than this.
+const AHEAD_MS: i64 = 60_000;
 /// Plays that can still be corrected. Older ones stay as they are.
 const RECENT_MAX: usize = 64;
 
@@ -386,8 +388,9 @@ impl Heard {
 /// When the play started, and whether it may be what is heard now.
 fn started(observation: &Observation, now_ms: i64, before_ms: Option<i64>) -> (i64, bool) {
     match (observation.started_ms, observation.arrival) {
-        // A start in the future is a wrong clock.
-        (Some(started_ms), _) => (started_ms.min(now_ms), true),
+        // A start in the far future is a wrong clock; a little ahead is how the program rounds.
+        (Some(started_ms), _) if started_ms - now_ms > AHEAD_MS => (now_ms, true),
+        (Some(started_ms), _) => (started_ms, true),
         // Several at once keep their order.
         (None, Arrival::Live) => (before_ms.map_or(now_ms, |before_ms| now_ms.max(before_ms + 1)), true),
         (None, Arrival::Found) => (before_ms.map_or(now_ms, |before_ms| before_ms + 1), false),
