@@ -1,6 +1,7 @@
 //! Chores of the project: `cargo xtask --help`.
 
 mod bench;
+mod fuzz;
 mod lab;
 mod tidy;
 mod tools;
@@ -30,6 +31,8 @@ enum Chore {
     Ci,
     /// Who may import whom, and other rules that compilers do not know
     Tidy,
+    /// Fuzzes what reads bytes from outside
+    Fuzz(fuzz::Fuzz),
     /// Measures; prints, never fails on a figure
     Bench {
         #[command(subcommand)]
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Chore::Test { rest } => test(&rest),
         Chore::Ci => ci(),
         Chore::Tidy => tidy::tidy(),
+        Chore::Fuzz(fuzz) => fuzz::run(&fuzz),
         Chore::Bench { what } => bench::run(what),
     };
     match outcome {
@@ -68,7 +72,10 @@ fn test(rest: &[String]) -> anyhow::Result<()> {
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     let with_nextest =
         Command::new("cargo").args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
-    let environment = [("PIKA_TEST_POSTGRES", postgres.url())];
+    // Properties try the same cases in every run, so that a change is judged by itself. To look for new ones,
+    // set a seed of your own, or run with PROPTEST_CASES=5000.
+    let seed = std::env::var("PROPTEST_RNG_SEED").unwrap_or_else(|_| "1".to_owned());
+    let environment = [("PIKA_TEST_POSTGRES", postgres.url()), ("PROPTEST_RNG_SEED", seed.as_str())];
     if with_nextest {
         cargo_with(
             &[&["nextest", "run", "--workspace", "--no-fail-fast"], rest.as_slice()].concat(),

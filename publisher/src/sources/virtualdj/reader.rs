@@ -157,8 +157,12 @@ impl Reader {
         self.files.keys().map(String::as_str)
     }
 
+    /// Lists of these days, those since plays are wanted (the lid may have been closed on a set for days), and
+    /// any that was touched a short time ago.
     fn is_candidate(&self, listed: &Listed, today: Option<Date>, now_ms: i64) -> bool {
-        history::day(&listed.name).is_none_or(|day| is_near(day, today))
+        let since = history::today(self.since_ms, &self.zone).and_then(|day| day.yesterday().ok());
+        history::day(&listed.name)
+            .is_none_or(|day| is_near(day, today) || since.is_some_and(|since| day >= since))
             || now_ms - listed.modified_ms < TOUCHED_MS
     }
 
