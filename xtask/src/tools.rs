@@ -21,6 +21,11 @@ pub const TESTS: &[Tool] = &[
     Tool { program: "chromedriver", package: "chromium-driver" },
     Tool { program: "mosquitto_sub", package: "mosquitto-clients" },
     Tool { program: "mosquitto_pub", package: "mosquitto-clients" },
+    // Brokers that others run in place of ours.
+    Tool { program: "mosquitto", package: "mosquitto" },
+    Tool { program: "nats-server", package: "nats-server" },
+    Tool { program: "rabbitmqctl", package: "rabbitmq-server" },
+    Tool { program: "openssl", package: "openssl" },
 ];
 
 /// Where a program is; Debian keeps PostgreSQL's server off the path.

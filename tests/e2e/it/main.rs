@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod demo;
+mod export;
 mod killed;
 mod page;
 mod road;
