@@ -22,6 +22,12 @@ use crate::settings::{EventSettings, Settings};
 /// How long the archive may take to answer at the start before floors are published without it.
 const RESTORE_PATIENCE_MS: i64 = 2_000;
 
+/// Desks that are asked for by name.
+const NAMED_DESKS_MAX: usize = 32;
+
+/// How long after a connect the broker may take to hand out what desks have said.
+const HEARD_WITHIN_MS: i64 = 2_000;
+
 /// Web apps whose listeners are counted.
 const WEBAPPS_MAX: usize = 64;
 
@@ -171,6 +177,9 @@ struct Archiver {
     /// What each cursor says, by producer and journal: only what is committed.
     cursors: HashMap<(ProducerId, JournalId), u64>,
     audiences: HashMap<ProducerId, Audience>,
+    /// Desks we know to be part of the event, and whether their state was heard since the last connect.
+    desks: HashMap<(FloorAddress, DeskId), bool>,
+    connected_ms: Option<i64>,
     /// The schema is there, so records may be written.
     restored: bool,
     /// Before this, floors are not published unless the archive has answered.
@@ -214,6 +223,8 @@ impl Archiver {
             batch: Batch::new(settings.waiting_records_max),
             cursors: HashMap::new(),
             audiences: HashMap::new(),
+            desks: HashMap::new(),
+            connected_ms: None,
             restored: false,
             publish_from_ms: now_ms() + RESTORE_PATIENCE_MS,
             full_logged_ms: 0,
@@ -246,7 +257,15 @@ impl Archiver {
     }
 
     fn incoming(&mut self, incoming: Incoming) {
-        let Incoming::Message { topic, message, retained } = incoming else { return };
+        let (topic, message, retained) = match incoming {
+            Incoming::Message { topic, message, retained } => (topic, message, retained),
+            Incoming::Connected => {
+                self.connected_ms = Some(now_ms());
+                self.desks.values_mut().for_each(|heard| *heard = false);
+                return;
+            }
+            Incoming::Lost => return self.connected_ms = None,
+        };
         match (topic, message) {
             (Topic::Floor(address, about), message) => self.floor_message(address, about, message, retained),
             (Topic::Audience(_, webapp), Message::Audience(audience))
@@ -266,9 +285,12 @@ impl Archiver {
             return;
         }
         if let (FloorTopic::Desk(desk, DeskTopic::Play), Message::Play(report)) = (&about, &message) {
+            self.know(&address, desk);
             self.accept(&address, desk, report, now_ms);
         }
         if let (FloorTopic::Desk(desk, DeskTopic::State), Message::DeskState(state)) = (&about, &message) {
+            self.know(&address, desk);
+            self.desks.entry((address.clone(), desk.clone())).and_modify(|heard| *heard = true);
             self.remember_set(&address, desk, state);
         }
         let Some(live) = self.floors.get_mut(&address) else { return };
@@ -298,6 +320,26 @@ impl Archiver {
             _ => return,
         };
         self.publish(&address, happenings, now_ms);
+    }
+
+    fn know(&mut self, address: &FloorAddress, desk: &DeskId) {
+        if self.desks.len() < NAMED_DESKS_MAX {
+            self.desks.entry((address.clone(), desk.clone())).or_insert(false);
+        }
+    }
+
+    /// A broker that hands out no retained message to a wildcard, as RabbitMQ, tells us nothing of desks that
+    /// spoke before we came. Whom we know and have not heard of is asked for by name.
+    fn ask_for_desks(&mut self, now_ms: i64) {
+        if self.connected_ms.is_none_or(|since| now_ms - since < HEARD_WITHIN_MS) {
+            return;
+        }
+        for ((address, desk), heard) in self.desks.iter_mut().filter(|(_, heard)| !**heard) {
+            *heard = true;
+            for about in [DeskTopic::Status, DeskTopic::State] {
+                self.bus.subscribe(address.topic(FloorTopic::Desk(desk.clone(), about)).to_string());
+            }
+        }
     }
 
     /// Lets a report wait for its transaction. If something before it is missing, or there is no room, it
@@ -359,6 +401,7 @@ impl Archiver {
 
     fn tick(&mut self) {
         let now_ms = now_ms();
+        self.ask_for_desks(now_ms);
         let addresses: Vec<FloorAddress> = self.floors.keys().cloned().collect();
         for address in addresses {
             if let Some(live) = self.floors.get_mut(&address) {
@@ -508,6 +551,9 @@ impl Archiver {
             self.tell_cursor(&cursor.producer, cursor.journal, now_ms);
         }
         for RestoredFloor { address, plays, last_set } in restored.floors {
+            for desk in plays.iter().map(|(desk, _)| desk).chain(last_set.as_ref().map(|set| &set.desk)) {
+                self.know(&address, desk);
+            }
             if let Some(live) = self.floors.get_mut(&address) {
                 let ended = last_set.filter(|set| set.ended_ms.is_some()).map(|set| {
                     let name = set.dj.unwrap_or_else(|| set.desk.to_string());

@@ -7,6 +7,7 @@ mod bad_input;
 mod demo;
 mod export;
 mod killed;
+mod other_brokers;
 mod page;
 mod road;
 mod size;

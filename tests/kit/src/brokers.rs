@@ -213,3 +213,21 @@ fn program(name: &str) -> PathBuf {
     let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("{name} is not installed (cargo xtask test installs it)"))
 }
+
+/// Makes an authority and a certificate for `localhost` in `folder`: `ca.pem`, `server.pem`, `server.key`.
+/// Returns the authority's file.
+pub fn certificates(folder: &Path) -> PathBuf {
+    let openssl = |arguments: &str| {
+        let mut command = Command::new("openssl");
+        let done = command.current_dir(folder).args(arguments.split(' ')).output().unwrap();
+        assert!(done.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc";
+    openssl(&format!("req -x509 {key} -days 2 -subj /CN=test-authority -keyout ca.key -out ca.pem"));
+    openssl(&format!("req {key} -subj /CN=localhost -keyout server.key -out server.csr"));
+    fs::write(folder.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").unwrap();
+    openssl(
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem",
+    );
+    folder.join("ca.pem")
+}
