@@ -19,14 +19,14 @@ use crate::floor::{Floor, Happening, Now};
 use crate::frontier::{Arrival, Frontier};
 use crate::settings::{EventSettings, Settings};
 
-/// How long the archive may take to answer at the start before floors are published without it.
+/// How long archive and desks may take to answer at the start before floors are published without them.
 const RESTORE_PATIENCE_MS: i64 = 2_000;
 
 /// Desks that are asked for by name.
 const NAMED_DESKS_MAX: usize = 32;
 
 /// How long after a connect the broker may take to hand out what desks have said.
-const HEARD_WITHIN_MS: i64 = 2_000;
+const HEARD_WITHIN_MS: i64 = 500;
 
 /// Web apps whose listeners are counted.
 const WEBAPPS_MAX: usize = 64;
@@ -177,15 +177,30 @@ struct Archiver {
     /// What each cursor says, by producer and journal: only what is committed.
     cursors: HashMap<(ProducerId, JournalId), u64>,
     audiences: HashMap<ProducerId, Audience>,
-    /// Desks we know to be part of the event, and whether their state was heard since the last connect.
-    desks: HashMap<(FloorAddress, DeskId), bool>,
+    /// Desks we know to be part of the event.
+    desks: HashMap<(FloorAddress, DeskId), Heard>,
     connected_ms: Option<i64>,
     /// The schema is there, so records may be written.
     restored: bool,
-    /// Before this, floors are not published unless the archive has answered.
+    /// Before this, floors are not published unless archive and desks have answered.
     publish_from_ms: i64,
     /// The last time the log said that reports are refused.
     full_logged_ms: i64,
+}
+
+/// What a desk has said of itself since the last connect.
+#[derive(Debug, Clone, Copy, Default)]
+struct Heard {
+    status: bool,
+    state: bool,
+    /// It was asked for by name.
+    asked: bool,
+}
+
+impl Heard {
+    fn all(self) -> bool {
+        self.status && self.state
+    }
 }
 
 /// A floor and what of it was published last.
@@ -261,7 +276,7 @@ impl Archiver {
             Incoming::Message { topic, message, retained } => (topic, message, retained),
             Incoming::Connected => {
                 self.connected_ms = Some(now_ms());
-                self.desks.values_mut().for_each(|heard| *heard = false);
+                self.desks.values_mut().for_each(|heard| *heard = Heard::default());
                 return;
             }
             Incoming::Lost => return self.connected_ms = None,
@@ -284,13 +299,19 @@ impl Archiver {
             tracing::warn!(floor = %address, "a message for a floor that this event does not have");
             return;
         }
-        if let (FloorTopic::Desk(desk, DeskTopic::Play), Message::Play(report)) = (&about, &message) {
+        if let FloorTopic::Desk(desk, about) = &about {
             self.know(&address, desk);
+            let heard = self.desks.entry((address.clone(), desk.clone()));
+            heard.and_modify(|heard| match about {
+                DeskTopic::Status => heard.status = true,
+                DeskTopic::State => heard.state = true,
+                DeskTopic::Play => {}
+            });
+        }
+        if let (FloorTopic::Desk(desk, DeskTopic::Play), Message::Play(report)) = (&about, &message) {
             self.accept(&address, desk, report, now_ms);
         }
         if let (FloorTopic::Desk(desk, DeskTopic::State), Message::DeskState(state)) = (&about, &message) {
-            self.know(&address, desk);
-            self.desks.entry((address.clone(), desk.clone())).and_modify(|heard| *heard = true);
             self.remember_set(&address, desk, state);
         }
         let Some(live) = self.floors.get_mut(&address) else { return };
@@ -324,7 +345,7 @@ impl Archiver {
 
     fn know(&mut self, address: &FloorAddress, desk: &DeskId) {
         if self.desks.len() < NAMED_DESKS_MAX {
-            self.desks.entry((address.clone(), desk.clone())).or_insert(false);
+            self.desks.entry((address.clone(), desk.clone())).or_default();
         }
     }
 
@@ -334,8 +355,10 @@ impl Archiver {
         if self.connected_ms.is_none_or(|since| now_ms - since < HEARD_WITHIN_MS) {
             return;
         }
-        for ((address, desk), heard) in self.desks.iter_mut().filter(|(_, heard)| !**heard) {
-            *heard = true;
+        for ((address, desk), heard) in &mut self.desks {
+            if heard.all() || std::mem::replace(&mut heard.asked, true) {
+                continue;
+            }
             for about in [DeskTopic::Status, DeskTopic::State] {
                 self.bus.subscribe(address.topic(FloorTopic::Desk(desk.clone(), about)).to_string());
             }
@@ -414,10 +437,14 @@ impl Archiver {
 
     /// Says what changed about a floor, and nothing else.
     fn publish(&mut self, address: &FloorAddress, happenings: Vec<Happening>, now_ms: i64) {
-        if !self.restored && now_ms < self.publish_from_ms {
+        let Some(live) = self.floors.get_mut(address) else { return };
+        // Just started: without the archive, or without what its desks say, a floor would look silent.
+        let unheard =
+            |((floor, _), heard): (&(FloorAddress, DeskId), &Heard)| floor == address && !heard.all();
+        let complete = self.restored && (live.now.is_some() || !self.desks.iter().any(unheard));
+        if !complete && now_ms < self.publish_from_ms {
             return;
         }
-        let Some(live) = self.floors.get_mut(address) else { return };
         let now = live.floor.now().clone();
         if live.now.as_ref() != Some(&now) {
             let payload = NowPlaying {

@@ -7,6 +7,7 @@ use kit::brokers::{Broker, Login, free_port};
 use kit::mosquitto::Subscriber;
 use kit::process::{self, Program};
 use kit::{Database, Dj, wait};
+use protocol::NowPlaying;
 
 use crate::road::archived;
 
@@ -75,9 +76,21 @@ impl<'a> Apart<'a> {
         .await;
     }
 
+    /// What the page's API says, once its desk is known to be there.
+    async fn live(&self) -> NowPlaying {
+        wait::until("the desk to be there", || async {
+            let answer = kit::http::get(&self.web, "/api/v1/tonight/main/now")?;
+            let now: NowPlaying = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
+            let is_live = now.play.is_some() && !now.is_stale(jiff::Timestamp::now().as_millisecond());
+            if is_live { Ok(now) } else { Err(answer.text()) }
+        })
+        .await
+    }
+
     /// Page, archive and retained messages agree.
     async fn has_arrived(&self, broker: &str, title: &str, wildcards: bool) {
         self.shows(title).await;
+        self.live().await;
         archived(&self.database, &self.dj).await;
         let topic = if wildcards { "pika/v1/tonight/main/now/#" } else { "pika/v1/tonight/main/now/title" };
         let login = ["-u", "lights", "-P", "lights"];
@@ -108,6 +121,24 @@ async fn everything_works_on(mut broker: Broker, wildcards: bool) {
     it.dj.plays("While the archiver was away");
     it.archiver = Some(it.start("archiver"));
     it.has_arrived(&broker.address, "While the archiver was away", wildcards).await;
+
+    // Nobody notices a restart.
+    let before = it.live().await;
+    let states = ["-u", "lights", "-P", "lights", "-q", "1", "-v"];
+    let topics = ["-t", "pika/v1/tonight/main/now/state", "-t", "pika/v1/tonight/main/now"];
+    let watcher = Subscriber::start(&broker.address, &[&states[..], &topics].concat());
+    watcher.prints("now/state playing").await;
+    it.archiver.as_mut().unwrap().kill();
+    it.archiver = Some(it.start("archiver"));
+    let after = wait::until("the archiver to speak again", || async {
+        let now = it.live().await;
+        if now.id == before.id { Err(format!("{now:?}")) } else { Ok(now) }
+    })
+    .await;
+    assert_eq!(after.play, before.play);
+    watcher.prints(&after.id.to_string()).await;
+    let others: Vec<_> = watcher.lines().into_iter().filter(|line| !line.contains("playing")).collect();
+    assert!(others.is_empty(), "{others:?}");
 
     it.webapp.as_mut().unwrap().kill();
     it.webapp = Some(it.start("webapp"));
