@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use kit::brokers::{Broker, free_port};
 use kit::mosquitto::{self, Subscriber};
@@ -162,4 +163,24 @@ async fn without_anonymous_reading_nobody_reads_without_a_name() {
     assert!(!done && complaint.contains("not authorised"), "{complaint}");
     let login = ["-u", "lights", "-P", &lights];
     assert!(mosquitto::publish(&broker.address, &[&login[..], &say].concat()).await.0);
+}
+
+#[test]
+fn programs_that_begin_at_the_same_moment_share_a_new_database() {
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let names: Vec<String> = (0..6).map(|n| format!("desk-{n}")).collect();
+        let running: Vec<_> = names
+            .iter()
+            .map(|name| {
+                let mut command = process::command(folder.path());
+                command.args(["token", "add", name, "--kind", "desk"]);
+                command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        for program in running {
+            let done = program.wait_with_output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        }
+    }
 }

@@ -11,3 +11,4 @@ mod other_brokers;
 mod page;
 mod road;
 mod size;
+mod tunnel;
