@@ -257,7 +257,8 @@ impl NowPlaying {
     }
 
     fn wait_for(&mut self, heard: Heard, now_ms: i64) {
-        let long_enough_ms = heard.play.started_ms.saturating_add(self.rules.min_play_ms);
+        // A start that is a little ahead of our clock holds nothing up.
+        let long_enough_ms = heard.play.started_ms.min(now_ms).saturating_add(self.rules.min_play_ms);
         let due_ms = now_ms.saturating_add(self.rules.delay_ms).max(long_enough_ms);
         self.waiting = Some(Waiting { heard, due_ms });
     }
@@ -463,6 +464,13 @@ mod tests {
 
     fn seconds(delay: i64, min_play: i64) -> Rules {
         Rules { delay_ms: delay * 1000, min_play_ms: min_play * 1000, ..Rules::default() }
+    }
+
+    #[test]
+    fn a_start_a_little_ahead_of_our_clock_is_kept_and_holds_nothing_up() {
+        let mut night = Night::with(Rules::default());
+        night.hears(100, vec![play("ahead", 105)]).said(&["started ahead now"]);
+        night.hears(101, vec![play("wrong clock", 4000)]).said(&["started wrong clock now"]);
     }
 
     #[test]

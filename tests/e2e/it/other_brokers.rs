@@ -81,7 +81,7 @@ impl<'a> Apart<'a> {
         wait::until("the desk to be there", || async {
             let answer = kit::http::get(&self.web, "/api/v1/tonight/main/now")?;
             let now: NowPlaying = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
-            let is_live = now.play.is_some() && !now.is_stale(jiff::Timestamp::now().as_millisecond());
+            let is_live = now.play.is_some() && !now.is_stale(config::clock::now_ms());
             if is_live { Ok(now) } else { Err(answer.text()) }
         })
         .await

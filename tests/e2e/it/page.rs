@@ -119,3 +119,32 @@ async fn strict_headers_a_qr_code_and_kind_problems() {
     let foreign = kit::http::get_with(&pika.web, "/ws?floor=tonight/main", &upgrade).unwrap();
     assert_eq!(foreign.status, 403);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_has_its_own_name_colour_time_zone_and_floors() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = [
+        ("PIKA__EVENT__NAME", "Summer Ball"),
+        ("PIKA__EVENT__ACCENT", "#33ccaa"),
+        ("PIKA__EVENT__TIME_ZONE", "Asia/Kolkata"),
+        (
+            "PIKA__EVENT__FLOORS",
+            r#"[{ id = "main", name = "Ballroom" }, { id = "cellar", name = "Cellar" }]"#,
+        ),
+    ];
+    let pika = kit::Pika::up(folder.path(), &["--demo"], &settings).await;
+    pika.shows("Downhearted Blues").await;
+    let page = pika.page().await;
+    assert!(page.contains("Summer Ball") && page.contains("Ballroom"), "{page}");
+    let sheet = page.split('"').find(|part| part.starts_with("/assets/accent-")).unwrap().to_owned();
+    let sheet = kit::http::get(&pika.web, &sheet).unwrap().text();
+    assert_eq!(sheet, ":root{--accent:#33ccaa;--on-accent:#111014}");
+    let now = kit::http::get(&pika.web, "/api/v1/tonight/main/now").unwrap();
+    let now: protocol::NowPlaying = serde_json::from_slice(&now.body).unwrap();
+    // India is five and a half hours ahead of UTC, all year round.
+    let minutes = now.play.unwrap().started_ms / 60_000 + 330;
+    let clock = format!("since {:02}:{:02}", minutes / 60 % 24, minutes % 60);
+    assert!(page.contains(&clock), "{clock} is not in {page}");
+    let lobby = kit::http::get(&pika.web, "/").unwrap().text();
+    assert!(lobby.contains("/e/tonight/main") && lobby.contains("/e/tonight/cellar"), "{lobby}");
+}

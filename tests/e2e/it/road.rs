@@ -58,8 +58,8 @@ async fn one_play_everywhere_on_postgres() {
     one_play_everywhere(Database::postgres(), folder.path()).await;
 }
 
-/// Slow appends, truncate and rewrite, replace by rename, an old list touched, a list moved away: the archive
-/// ends with exactly the plays, once each, in order, with their own times.
+/// Slow appends, truncate and rewrite, replace by rename, midnight, an old list touched, a list moved away: the
+/// archive ends with exactly the plays, once each, in order, with their own times.
 async fn every_way_of_writing(database: Database, folder: &std::path::Path) {
     let mut dj = Dj::new(folder);
     let old = dj.home.join("History/2023-05-01.m3u");
@@ -67,7 +67,11 @@ async fn every_way_of_writing(database: Database, folder: &std::path::Path) {
     fs::write(&old, stale).unwrap();
     let _pika = up(folder, &database, &dj, &[]).await;
 
+    dj.before_midnight();
     dj.plays("Appended");
+    archived(&database, &dj).await;
+    dj.midnight();
+    dj.plays("After Midnight");
     archived(&database, &dj).await;
     // In three writes, cut inside a tag and inside a character.
     let entry = dj.entry("Slowly é");

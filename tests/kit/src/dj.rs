@@ -20,6 +20,7 @@ pub struct Dj {
     pub home: PathBuf,
     pub written: Vec<Written>,
     last_s: i64,
+    before_midnight: bool,
 }
 
 impl Dj {
@@ -27,12 +28,24 @@ impl Dj {
     pub fn new(folder: &Path) -> Self {
         let home = folder.join("VirtualDJ");
         fs::create_dir_all(home.join("History")).unwrap();
-        Self { home, written: Vec::new(), last_s: 0 }
+        Self { home, written: Vec::new(), last_s: 0, before_midnight: false }
     }
 
-    /// The list of today.
+    /// The list of the day: of the evening before until midnight has struck.
     pub fn list(&self) -> PathBuf {
-        self.home.join("History").join(format!("{}.m3u", Zoned::now().strftime("%Y-%m-%d")))
+        let today = Zoned::now().date();
+        let day = if self.before_midnight { today.yesterday().unwrap() } else { today };
+        self.home.join("History").join(format!("{day}.m3u"))
+    }
+
+    /// From now on the night is still yesterday's, until [`Dj::midnight`].
+    pub fn before_midnight(&mut self) {
+        self.before_midnight = true;
+    }
+
+    /// The next play goes into another list.
+    pub fn midnight(&mut self) {
+        self.before_midnight = false;
     }
 
     /// Logs a play that starts now.
