@@ -62,13 +62,15 @@ fn ci() -> anyhow::Result<()> {
 
 fn test(rest: &[String]) -> anyhow::Result<()> {
     tools::install(tools::TESTS)?;
+    let clients = tools::clients(&target())?;
     let postgres = lab::Postgres::start()?;
     // The whole-system tests run the executable as a process of its own.
     cargo(&["build", "--package", "pika"])?;
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     let with_nextest =
         Command::new("cargo").args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
-    let environment = [("PIKA_TEST_POSTGRES", postgres.url())];
+    let clients = clients.to_string_lossy();
+    let environment = [("PIKA_TEST_POSTGRES", postgres.url()), ("PIKA_TEST_CLIENTS", &clients)];
     if with_nextest {
         cargo_with(
             &[&["nextest", "run", "--workspace", "--no-fail-fast"], rest.as_slice()].concat(),
@@ -98,6 +100,11 @@ fn cargo_with(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Resul
         bail!("cargo {shown} failed");
     }
     Ok(())
+}
+
+/// Where cargo builds.
+fn target() -> std::path::PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into)
 }
 
 /// The workspace's folder.
