@@ -19,8 +19,14 @@ use crate::floor::{Floor, Happening, Now};
 use crate::frontier::{Arrival, Frontier};
 use crate::settings::{EventSettings, Settings};
 
-/// How long the archive may take to answer at the start before floors are published without it.
+/// How long archive and desks may take to answer at the start before floors are published without them.
 const RESTORE_PATIENCE_MS: i64 = 2_000;
+
+/// Desks that are asked for by name.
+const NAMED_DESKS_MAX: usize = 32;
+
+/// How long after a connect the broker may take to hand out what desks have said.
+const HEARD_WITHIN_MS: i64 = 500;
 
 /// Web apps whose listeners are counted.
 const WEBAPPS_MAX: usize = 64;
@@ -171,12 +177,30 @@ struct Archiver {
     /// What each cursor says, by producer and journal: only what is committed.
     cursors: HashMap<(ProducerId, JournalId), u64>,
     audiences: HashMap<ProducerId, Audience>,
+    /// Desks we know to be part of the event.
+    desks: HashMap<(FloorAddress, DeskId), Heard>,
+    connected_ms: Option<i64>,
     /// The schema is there, so records may be written.
     restored: bool,
-    /// Before this, floors are not published unless the archive has answered.
+    /// Before this, floors are not published unless archive and desks have answered.
     publish_from_ms: i64,
     /// The last time the log said that reports are refused.
     full_logged_ms: i64,
+}
+
+/// What a desk has said of itself since the last connect.
+#[derive(Debug, Clone, Copy, Default)]
+struct Heard {
+    status: bool,
+    state: bool,
+    /// It was asked for by name.
+    asked: bool,
+}
+
+impl Heard {
+    fn all(self) -> bool {
+        self.status && self.state
+    }
 }
 
 /// A floor and what of it was published last.
@@ -214,6 +238,8 @@ impl Archiver {
             batch: Batch::new(settings.waiting_records_max),
             cursors: HashMap::new(),
             audiences: HashMap::new(),
+            desks: HashMap::new(),
+            connected_ms: None,
             restored: false,
             publish_from_ms: now_ms() + RESTORE_PATIENCE_MS,
             full_logged_ms: 0,
@@ -246,7 +272,15 @@ impl Archiver {
     }
 
     fn incoming(&mut self, incoming: Incoming) {
-        let Incoming::Message { topic, message, retained } = incoming else { return };
+        let (topic, message, retained) = match incoming {
+            Incoming::Message { topic, message, retained } => (topic, message, retained),
+            Incoming::Connected => {
+                self.connected_ms = Some(now_ms());
+                self.desks.values_mut().for_each(|heard| *heard = Heard::default());
+                return;
+            }
+            Incoming::Lost => return self.connected_ms = None,
+        };
         match (topic, message) {
             (Topic::Floor(address, about), message) => self.floor_message(address, about, message, retained),
             (Topic::Audience(_, webapp), Message::Audience(audience))
@@ -264,6 +298,15 @@ impl Archiver {
         if !self.floors.contains_key(&address) {
             tracing::warn!(floor = %address, "a message for a floor that this event does not have");
             return;
+        }
+        if let FloorTopic::Desk(desk, about) = &about {
+            self.know(&address, desk);
+            let heard = self.desks.entry((address.clone(), desk.clone()));
+            heard.and_modify(|heard| match about {
+                DeskTopic::Status => heard.status = true,
+                DeskTopic::State => heard.state = true,
+                DeskTopic::Play => {}
+            });
         }
         if let (FloorTopic::Desk(desk, DeskTopic::Play), Message::Play(report)) = (&about, &message) {
             self.accept(&address, desk, report, now_ms);
@@ -298,6 +341,28 @@ impl Archiver {
             _ => return,
         };
         self.publish(&address, happenings, now_ms);
+    }
+
+    fn know(&mut self, address: &FloorAddress, desk: &DeskId) {
+        if self.desks.len() < NAMED_DESKS_MAX {
+            self.desks.entry((address.clone(), desk.clone())).or_default();
+        }
+    }
+
+    /// A broker that hands out no retained message to a wildcard, as RabbitMQ, tells us nothing of desks that
+    /// spoke before we came. Whom we know and have not heard of is asked for by name.
+    fn ask_for_desks(&mut self, now_ms: i64) {
+        if self.connected_ms.is_none_or(|since| now_ms - since < HEARD_WITHIN_MS) {
+            return;
+        }
+        for ((address, desk), heard) in &mut self.desks {
+            if heard.all() || std::mem::replace(&mut heard.asked, true) {
+                continue;
+            }
+            for about in [DeskTopic::Status, DeskTopic::State] {
+                self.bus.subscribe(address.topic(FloorTopic::Desk(desk.clone(), about)).to_string());
+            }
+        }
     }
 
     /// Lets a report wait for its transaction. If something before it is missing, or there is no room, it
@@ -359,6 +424,7 @@ impl Archiver {
 
     fn tick(&mut self) {
         let now_ms = now_ms();
+        self.ask_for_desks(now_ms);
         let addresses: Vec<FloorAddress> = self.floors.keys().cloned().collect();
         for address in addresses {
             if let Some(live) = self.floors.get_mut(&address) {
@@ -371,10 +437,14 @@ impl Archiver {
 
     /// Says what changed about a floor, and nothing else.
     fn publish(&mut self, address: &FloorAddress, happenings: Vec<Happening>, now_ms: i64) {
-        if !self.restored && now_ms < self.publish_from_ms {
+        let Some(live) = self.floors.get_mut(address) else { return };
+        // Just started: without the archive, or without what its desks say, a floor would look silent.
+        let unheard =
+            |((floor, _), heard): (&(FloorAddress, DeskId), &Heard)| floor == address && !heard.all();
+        let complete = self.restored && (live.now.is_some() || !self.desks.iter().any(unheard));
+        if !complete && now_ms < self.publish_from_ms {
             return;
         }
-        let Some(live) = self.floors.get_mut(address) else { return };
         let now = live.floor.now().clone();
         if live.now.as_ref() != Some(&now) {
             let payload = NowPlaying {
@@ -508,6 +578,9 @@ impl Archiver {
             self.tell_cursor(&cursor.producer, cursor.journal, now_ms);
         }
         for RestoredFloor { address, plays, last_set } in restored.floors {
+            for desk in plays.iter().map(|(desk, _)| desk).chain(last_set.as_ref().map(|set| &set.desk)) {
+                self.know(&address, desk);
+            }
             if let Some(live) = self.floors.get_mut(&address) {
                 let ended = last_set.filter(|set| set.ended_ms.is_some()).map(|set| {
                     let name = set.dj.unwrap_or_else(|| set.desk.to_string());

@@ -64,6 +64,11 @@ impl BrokerUrl {
         self.login().map(|(name, _)| name)
     }
 
+    /// Host and port, when nothing but TCP is between us and the broker.
+    pub fn tcp(&self) -> Option<(String, u16)> {
+        (self.road() == Road::Tcp).then(|| (self.host().to_owned(), self.port()))
+    }
+
     pub(crate) fn road(&self) -> Road {
         match self.0.scheme() {
             "mqtts" => Road::Tls,
@@ -133,8 +138,10 @@ mod tests {
         let url: BrokerUrl = "mqtt://booth:a%40b+c@[::1]".parse().unwrap();
         assert_eq!((url.road(), url.host(), url.port()), (Road::Tcp, "::1", 1883));
         assert_eq!(url.login(), Some(("booth".into(), "a@b+c".into())));
+        assert_eq!(url.tcp(), Some(("::1".into(), 1883)));
         let url: BrokerUrl = "wss://api.example.org/ws".parse().unwrap();
         assert_eq!((url.road(), url.port(), url.login()), (Road::WebSocketTls, 443, None));
+        assert_eq!(url.tcp(), None);
         assert_eq!(url.without_login(), "wss://api.example.org/ws");
         for bad in ["", "localhost:1883", "http://x", "mqtt://"] {
             assert!(bad.parse::<BrokerUrl>().is_err(), "{bad}");

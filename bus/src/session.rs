@@ -11,6 +11,7 @@ use protocol::{Message, Topic};
 use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions};
 use rumqttc::{Packet, Publish, QoS, SubscribeFilter, Transport};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::address::{BrokerUrl, Road};
@@ -28,6 +29,10 @@ const PACKET_BYTES_MAX: usize = 256 * 1024;
 /// A dead link is noticed after one and a half of this.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
+/// How often every kept state is said again while nothing changes. Some brokers hand out no retained message
+/// to a wildcard (RabbitMQ), or forget them when they are killed; whoever missed one has it after this.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
 
@@ -37,7 +42,7 @@ pub struct Options {
     pub url: BrokerUrl,
     /// The same at every start: the newer connection then replaces a dead one at once.
     pub client_id: String,
-    /// Topic filters.
+    /// Topic filters; [`Bus::subscribe`] adds more.
     pub subscriptions: Vec<String>,
     /// What the broker says on our behalf when we are gone.
     pub will: Option<(Topic, Bytes)>,
@@ -47,7 +52,7 @@ pub struct Options {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly every item is a message, so boxing it saves nothing")]
 pub enum Incoming {
-    /// Connected and subscribed, for the first time or again. Retained messages follow.
+    /// Connected, for the first time or again. Every subscription is asked for, and retained messages follow.
     Connected,
     /// The connection is gone; another is being tried.
     Lost,
@@ -79,8 +84,12 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Outgoing {
     connected: bool,
-    /// A new connection knows nothing of our subscriptions yet.
-    subscribe: bool,
+    /// Every topic filter ever asked for, in that order, each once.
+    filters: Vec<String>,
+    /// Of `filters`, those this connection was told about.
+    subscribed: usize,
+    /// How many filters stand in each SUBSCRIBE that is not answered yet, and at which place they begin.
+    unanswered: VecDeque<(usize, usize)>,
     /// The newest payload of every state ever kept: one entry a topic, so its bound is our own vocabulary.
     kept: BTreeMap<Topic, Bytes>,
     /// What goes out next, in the order in which the program said it.
@@ -131,6 +140,12 @@ impl Bus {
         true
     }
 
+    /// Subscribes to one more topic filter, now and after every reconnect. Asking twice does nothing.
+    pub fn subscribe(&self, filter: impl Into<String>) {
+        self.shared.outgoing().add_filter(filter.into());
+        self.shared.news.notify_one();
+    }
+
     /// Whether the broker is there.
     pub fn is_connected(&self) -> bool {
         self.shared.outgoing().connected
@@ -162,11 +177,13 @@ pub fn open(options: Options, stop: CancellationToken) -> anyhow::Result<(Bus, I
     network.set_tcp_nodelay(true);
     events.set_network_options(network);
     let shared = Arc::new(Shared::default());
+    for filter in &options.subscriptions {
+        shared.outgoing().add_filter(filter.clone());
+    }
     let (sender, receiver) = mpsc::channel(INBOX_MESSAGES);
     // Writing ends a little after reading was told to, so that last words get out.
     let written = CancellationToken::new();
-    let subscriptions = options.subscriptions.clone();
-    tokio::spawn(pump(shared.clone(), client.clone(), subscriptions, stop.clone(), written.clone()));
+    tokio::spawn(pump(shared.clone(), client.clone(), stop.clone(), written.clone()));
     tokio::spawn(drive(Driver { options, shared: shared.clone(), client, sender, stop, written }, events));
     Ok((Bus { shared }, Inbox { receiver }))
 }
@@ -223,20 +240,15 @@ fn qos(topic: &Topic) -> QoS {
 
 /// Moves what the program says to the client. The client's own queue is short, so that what waits, waits
 /// where newer states replace older ones.
-async fn pump(
-    shared: Arc<Shared>,
-    client: AsyncClient,
-    subscriptions: Vec<String>,
-    stop: CancellationToken,
-    written: CancellationToken,
-) {
+async fn pump(shared: Arc<Shared>, client: AsyncClient, stop: CancellationToken, written: CancellationToken) {
+    let mut again = interval_at(Instant::now() + SAY_AGAIN, SAY_AGAIN);
+    again.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let next = shared.outgoing().next();
         let taken = match next {
-            Some(Next::Subscribe) if subscriptions.is_empty() => Ok(()),
-            Some(Next::Subscribe) => {
-                let filter = |filter: &String| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce);
-                client.subscribe_many(subscriptions.iter().map(filter)).await
+            Some(Next::Subscribe(filters)) => {
+                let filter = |filter| SubscribeFilter::new(filter, QoS::AtLeastOnce);
+                client.subscribe_many(filters.into_iter().map(filter)).await
             }
             Some(Next::Publish(topic, payload)) => {
                 client.publish(topic.to_string(), qos(&topic), topic.is_retained(), payload).await
@@ -245,6 +257,7 @@ async fn pump(
             None => {
                 tokio::select! {
                     () = shared.news.notified() => {}
+                    _ = again.tick() => shared.outgoing().say_again(),
                     () = stop.cancelled() => {}
                 }
                 Ok(())
@@ -259,18 +272,49 @@ async fn pump(
 }
 
 enum Next {
-    Subscribe,
+    Subscribe(Vec<String>),
     Publish(Topic, Bytes),
 }
 
 impl Outgoing {
+    fn add_filter(&mut self, filter: String) {
+        if !self.filters.contains(&filter) {
+            self.filters.push(filter);
+        }
+    }
+
+    /// A new connection knows nothing of us yet.
+    fn connected(&mut self) {
+        self.connected = true;
+        self.subscribed = 0;
+        self.unanswered.clear();
+        self.said = 0;
+        self.queue = self.kept.keys().cloned().map(Queued::State).collect();
+    }
+
+    /// Lets every kept state go out once more, behind what waits already.
+    fn say_again(&mut self) {
+        if !self.connected {
+            return;
+        }
+        for topic in self.kept.keys() {
+            let waits = |queued: &Queued| matches!(queued, Queued::State(waiting) if waiting == topic);
+            if !self.queue.iter().any(waits) {
+                self.queue.push_back(Queued::State(topic.clone()));
+            }
+        }
+    }
+
     /// What goes to the broker next: subscriptions, then everything in the order it was said.
     fn next(&mut self) -> Option<Next> {
         if !self.connected {
             return None;
         }
-        if std::mem::take(&mut self.subscribe) {
-            return Some(Next::Subscribe);
+        let new = self.filters[self.subscribed..].to_vec();
+        if !new.is_empty() {
+            self.unanswered.push_back((self.subscribed, new.len()));
+            self.subscribed = self.filters.len();
+            return Some(Next::Subscribe(new));
         }
         match self.queue.pop_front()? {
             Queued::Said(topic, payload) => {
@@ -282,6 +326,12 @@ impl Outgoing {
                 Some(Next::Publish(topic, payload))
             }
         }
+    }
+
+    /// The filters that the next answer to a SUBSCRIBE is about.
+    fn answered(&mut self) -> Vec<String> {
+        let (from, count) = self.unanswered.pop_front().unwrap_or_default();
+        self.filters[from..from + count].to_vec()
     }
 }
 
@@ -349,21 +399,7 @@ impl Driver {
         match event {
             Event::Incoming(Packet::ConnAck(_)) => {
                 tracing::info!(broker = %self.options.url, client.id = %self.options.client_id, "connected to the broker");
-                if !self.options.subscriptions.is_empty() {
-                    let filters = self.options.subscriptions.iter();
-                    let filters =
-                        filters.map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce));
-                    // The queue was emptied with the old connection, so there is room.
-                    if self.client.try_subscribe_many(filters).is_err() {
-                        tracing::error!("could not subscribe: the queue to the broker is full");
-                    }
-                }
-                {
-                    let mut outgoing = self.shared.outgoing();
-                    outgoing.connected = true;
-                    outgoing.said = 0;
-                    outgoing.queue = outgoing.kept.keys().cloned().map(Queued::State).collect();
-                }
+                self.shared.outgoing().connected();
                 self.shared.news.notify_one();
                 self.pass(Incoming::Connected).await
             }
@@ -372,7 +408,8 @@ impl Driver {
                 None => Ok(()),
             },
             Event::Incoming(Packet::SubAck(ack)) => {
-                for (filter, code) in self.options.subscriptions.iter().zip(&ack.return_codes) {
+                let filters = self.shared.outgoing().answered();
+                for (filter, code) in filters.iter().zip(&ack.return_codes) {
                     if matches!(code, rumqttc::SubscribeReasonCode::Failure) {
                         tracing::error!(
                             filter,
@@ -447,5 +484,64 @@ impl Retry {
         // Without randomness the waits are merely less spread.
         let _ = getrandom::fill(&mut byte);
         longest.min(RETRY_LAST).mul_f64(0.5 + f64::from(byte[0]) / 510.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(text: &str) -> Topic {
+        text.parse().expect("a topic")
+    }
+
+    fn drain(outgoing: &mut Outgoing) -> Vec<String> {
+        std::iter::from_fn(|| outgoing.next())
+            .map(|next| match next {
+                Next::Subscribe(filters) => format!("subscribe {}", filters.join(" ")),
+                Next::Publish(topic, payload) => {
+                    format!("{topic} {}", String::from_utf8_lossy(&payload))
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn filters_are_asked_for_once_a_connection_old_and_new_ones() {
+        let mut outgoing = Outgoing::default();
+        outgoing.add_filter("a".into());
+        assert_eq!(drain(&mut outgoing), [""; 0], "there is nobody to ask");
+        outgoing.connected();
+        assert_eq!(drain(&mut outgoing), ["subscribe a"]);
+        for filter in ["b", "c", "a"] {
+            outgoing.add_filter(filter.into());
+        }
+        assert_eq!(drain(&mut outgoing), ["subscribe b c"]);
+        assert_eq!(
+            (outgoing.answered(), outgoing.answered()),
+            (vec!["a".into()], vec!["b".into(), "c".into()])
+        );
+        assert!(outgoing.answered().is_empty(), "an answer that nobody asked for");
+        outgoing.connected();
+        assert_eq!(drain(&mut outgoing), ["subscribe a b c"]);
+    }
+
+    #[test]
+    fn kept_states_are_said_again_and_what_happened_is_not() {
+        let bus = Bus { shared: Arc::default() };
+        let (info, now) = (topic("pika/v1/tonight/info"), topic("pika/v1/tonight/main/now"));
+        let outgoing = || bus.shared.outgoing();
+        bus.keep(info.clone(), "1");
+        outgoing().say_again();
+        outgoing().connected();
+        assert!(bus.say(topic("pika/v1/tonight/main/event"), "happened"));
+        assert_eq!(drain(&mut outgoing()), ["pika/v1/tonight/info 1", "pika/v1/tonight/main/event happened"]);
+        bus.keep(now, "2");
+        outgoing().say_again();
+        let each_once = ["pika/v1/tonight/main/now 2", "pika/v1/tonight/info 1"];
+        assert_eq!(drain(&mut outgoing()), each_once);
+        bus.keep(info, "3");
+        outgoing().say_again();
+        assert_eq!(drain(&mut outgoing()), ["pika/v1/tonight/info 3", "pika/v1/tonight/main/now 2"]);
     }
 }

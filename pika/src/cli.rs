@@ -88,6 +88,20 @@ pub enum TokenCommand {
     List,
     /// Makes a token useless; whoever is connected with it is disconnected
     Revoke { name: String },
+    /// Writes tokens and their rights as another broker reads them, and prints how to name the files there
+    Export {
+        #[arg(long, value_enum)]
+        format: ExportFormat,
+        /// Where to write [default: a folder named after the format in the data folder]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// A password file and an access file
+    Mosquitto,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

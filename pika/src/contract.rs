@@ -23,7 +23,7 @@ fn print(value: &Value) -> anyhow::Result<()> {
 }
 
 /// What each topic is for: name, address below `pika/v1/{event}/`, retained, QoS, who writes it, summary.
-const CHANNELS: &[(&str, &str, bool, u8, &str, &str)] = &[
+pub const CHANNELS: &[(&str, &str, bool, u8, &str, &str)] = &[
     ("info", "info", true, 1, "archiver", "Name, time zone, floors, addresses"),
     (
         "desk-status",

@@ -3,6 +3,7 @@
 mod cli;
 mod contract;
 mod demo;
+mod mosquitto;
 mod network;
 mod parts;
 mod settings;

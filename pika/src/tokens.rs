@@ -5,7 +5,8 @@ use config::clock::now_ms;
 use protocol::DeskId;
 use store::{Store, Token, TokenKind};
 
-use crate::cli::{Kind, TokenCommand};
+use crate::cli::{ExportFormat, Kind, TokenCommand};
+use crate::mosquitto;
 use crate::settings::Loaded;
 
 /// What the parts of `pika up` are called.
@@ -52,7 +53,7 @@ pub async fn run(loaded: &Loaded, command: TokenCommand) -> anyhow::Result<()> {
                 expires_ms: expires.map(|ms| now_ms().saturating_add(ms)),
                 revoked_ms: None,
             };
-            if !store.add_token(&row, now_ms()).await? {
+            if !store.add_token(&row, &mosquitto::verifier(&token)?, now_ms()).await? {
                 bail!(
                     "there is a token `{name}` already; revoked names are not used again, take another one"
                 );
@@ -77,6 +78,12 @@ pub async fn run(loaded: &Loaded, command: TokenCommand) -> anyhow::Result<()> {
                 bail!("there is no token `{name}` in force; see `pika token list`");
             }
             eprintln!("`{name}` is revoked; whoever is connected with it is disconnected within seconds");
+        }
+        TokenCommand::Export { format: ExportFormat::Mosquitto, out } => {
+            let folder = out.unwrap_or_else(|| loaded.data.join("mosquitto"));
+            let anonymous = loaded.settings.section::<broker::Settings>("broker")?.anonymous_read;
+            let (tokens, verifiers) = (store.tokens().await?, store.token_verifiers().await?);
+            mosquitto::export(&folder, &tokens, &verifiers, anonymous, now_ms())?;
         }
     }
     store.close().await;

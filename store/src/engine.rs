@@ -10,6 +10,9 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+/// Each time, another program may have done one migration more.
+const MIGRATE_TRIES: u32 = 10;
+
 /// Waiting longer than this for a connection counts as the database being away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -154,13 +157,25 @@ impl Store {
         // Connects first, so that an absent server is told apart from a bad migration.
         self.ping().await?;
         let migrator = sqlx::migrate!("./migrations");
-        on_engine!(&self.engine, write pool => migrator.run(pool).await).map_err(|error| match error {
-            sqlx::migrate::MigrateError::Execute(error) => match Error::from(error) {
-                Error::Refused(error) => Error::Migration(error.into()),
-                away => away,
-            },
-            other => Error::Migration(other),
-        })
+        let mut tries = 1;
+        loop {
+            let migrated = on_engine!(&self.engine, write pool => migrator.run(pool).await);
+            let Err(error) = migrated else { return Ok(()) };
+            // PostgreSQL lets one program after the other migrate. SQLite does not: of two that begin at the same
+            // moment one is refused what the other has just done, and finds it done when it looks again.
+            if matches!(self.engine, Engine::Sqlite { .. }) && tries < MIGRATE_TRIES {
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+            return Err(match error {
+                sqlx::migrate::MigrateError::Execute(error) => match Error::from(error) {
+                    Error::Refused(error) => Error::Migration(error.into()),
+                    away => away,
+                },
+                other => Error::Migration(other),
+            });
+        }
     }
 
     /// Whether the database answers.

@@ -1,5 +1,7 @@
 //! Who may talk to the broker: names and hashes of tokens, never the tokens.
 
+use std::collections::HashMap;
+
 use protocol::{EventId, FloorId};
 use sha2::{Digest, Sha256};
 
@@ -61,9 +63,14 @@ from tokens
 order by name";
 
 const ADD: &str = "
-insert into tokens (name, kind, event_id, floor_id, sha256, created_ms, expires_ms)
-values ($1, $2, $3, $4, $5, $6, $7)
+insert into tokens (name, kind, event_id, floor_id, sha256, created_ms, expires_ms, verifier)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (name) do nothing";
+
+const VERIFIERS: &str = "
+select name, verifier
+from tokens
+where verifier is not null";
 
 const REVOKE: &str = "
 update tokens
@@ -78,8 +85,15 @@ impl Store {
         Ok(rows.into_iter().filter_map(token).collect())
     }
 
-    /// Adds a token. `false` when the name is taken.
-    pub async fn add_token(&self, token: &Token, now_ms: i64) -> Result<bool, Error> {
+    /// What other brokers hold in place of the tokens, by name.
+    pub async fn token_verifiers(&self) -> Result<HashMap<String, String>, Error> {
+        let rows: Vec<(String, String)> =
+            on_engine!(&self.engine, read pool => sqlx::query_as(VERIFIERS).fetch_all(pool).await)?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Adds a token, with what other brokers would hold in its place. `false` when the name is taken.
+    pub async fn add_token(&self, token: &Token, verifier: &str, now_ms: i64) -> Result<bool, Error> {
         let sha256 = hex(&token.sha256);
         let added = on_engine!(&self.engine, write pool => sqlx::query(ADD)
             .bind(&token.name)
@@ -89,6 +103,7 @@ impl Store {
             .bind(&sha256)
             .bind(now_ms)
             .bind(token.expires_ms)
+            .bind(verifier)
             .execute(pool).await.map(|done| done.rows_affected()))?;
         Ok(added == 1)
     }

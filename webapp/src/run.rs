@@ -35,11 +35,12 @@ pub async fn run(
     let event = settings.event.clone();
     let webapp = "web".parse().expect("a slug");
     let bus_stop = Stop::new();
+    let plain = broker.tcp();
     let (bus, inbox) = feed::open(&event, &webapp, broker, bus_stop.clone())?;
     let mut feeding = tokio::spawn(feed::run(event, webapp, bus, inbox, hub.clone()));
 
     let tasks = TaskTracker::new();
-    let routes = web::routes(App::new(settings, hub, stop.clone(), tasks.clone()));
+    let routes = web::routes(App::new(settings, hub, plain, stop.clone(), tasks.clone()));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {

@@ -22,6 +22,8 @@ pub struct Settings {
     pub origins: Vec<String>,
     /// Sockets open at once. Beyond it a phone is told to come back later, and polls meanwhile.
     pub sockets_max: usize,
+    /// MQTT clients that reach the broker through `/mqtt`.
+    pub tunnels_max: usize,
 }
 
 impl Default for Settings {
@@ -33,6 +35,7 @@ impl Default for Settings {
             public_url: None,
             origins: Vec::new(),
             sockets_max: 20_000,
+            tunnels_max: 1_000,
         }
     }
 }

@@ -66,6 +66,7 @@ fn ci() -> anyhow::Result<()> {
 
 fn test(rest: &[String]) -> anyhow::Result<()> {
     tools::install(tools::TESTS)?;
+    let clients = tools::clients(&target())?;
     let postgres = lab::Postgres::start()?;
     // The whole-system tests run the executable as a process of its own.
     cargo(&["build", "--package", "pika"])?;
@@ -75,7 +76,12 @@ fn test(rest: &[String]) -> anyhow::Result<()> {
     // Properties try the same cases in every run, so that a change is judged by itself. To look for new ones,
     // set a seed of your own, or run with PROPTEST_CASES=5000.
     let seed = std::env::var("PROPTEST_RNG_SEED").unwrap_or_else(|_| "1".to_owned());
-    let environment = [("PIKA_TEST_POSTGRES", postgres.url()), ("PROPTEST_RNG_SEED", seed.as_str())];
+    let clients = clients.to_string_lossy();
+    let environment = [
+        ("PIKA_TEST_POSTGRES", postgres.url()),
+        ("PIKA_TEST_CLIENTS", &clients),
+        ("PROPTEST_RNG_SEED", &seed),
+    ];
     if with_nextest {
         cargo_with(
             &[&["nextest", "run", "--workspace", "--no-fail-fast"], rest.as_slice()].concat(),
@@ -105,6 +111,11 @@ fn cargo_with(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Resul
         bail!("cargo {shown} failed");
     }
     Ok(())
+}
+
+/// Where cargo builds.
+fn target() -> std::path::PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into)
 }
 
 /// The workspace's folder.

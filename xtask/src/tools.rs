@@ -1,6 +1,6 @@
 //! Programs that tests and benchmarks need, and how to get them on Debian.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
@@ -21,7 +21,55 @@ pub const TESTS: &[Tool] = &[
     Tool { program: "chromedriver", package: "chromium-driver" },
     Tool { program: "mosquitto_sub", package: "mosquitto-clients" },
     Tool { program: "mosquitto_pub", package: "mosquitto-clients" },
+    // Brokers that others run in place of ours.
+    Tool { program: "mosquitto", package: "mosquitto" },
+    Tool { program: "nats-server", package: "nats-server" },
+    Tool { program: "rabbitmqctl", package: "rabbitmq-server" },
+    Tool { program: "openssl", package: "openssl" },
+    // Clients of the examples in docs/integrating.md.
+    Tool { program: "node", package: "nodejs" },
+    Tool { program: "npm", package: "npm" },
+    Tool { program: "python3", package: "python3" },
+    Tool { program: "pip3", package: "python3-pip" },
 ];
+
+/// What the examples for JavaScript and Python import.
+const NODE_PACKAGES: &[&str] = &["mqtt@5.16.0"];
+const PYTHON_PACKAGES: &[&str] = &["paho-mqtt==2.2.0", "PyYAML==6.0.3"];
+
+/// Installs the libraries of the documented examples below `target`, and returns their folder: `node_modules`
+/// and `python` in it.
+pub fn clients(target: &Path) -> anyhow::Result<PathBuf> {
+    let folder = target.join("clients");
+    let installed = folder.join("installed");
+    let wanted = [NODE_PACKAGES, PYTHON_PACKAGES].concat().join("\n");
+    if std::fs::read_to_string(&installed).is_ok_and(|there| there == wanted) {
+        return Ok(folder);
+    }
+    std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    println!("· installing {}", wanted.replace('\n', " "));
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", "--prefix"]);
+    let mut pip = Command::new("pip3");
+    pip.args([
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--root-user-action=ignore",
+        "--upgrade",
+        "--target",
+    ]);
+    for (command, into, packages) in
+        [(&mut npm, folder.clone(), NODE_PACKAGES), (&mut pip, folder.join("python"), PYTHON_PACKAGES)]
+    {
+        let status = command.arg(into).args(packages).status().with_context(|| format!("run {command:?}"))?;
+        if !status.success() {
+            bail!("{command:?} failed");
+        }
+    }
+    std::fs::write(&installed, wanted).with_context(|| format!("write {}", installed.display()))?;
+    Ok(folder)
+}
 
 /// Where a program is; Debian keeps PostgreSQL's server off the path.
 pub fn find(program: &str) -> Option<PathBuf> {

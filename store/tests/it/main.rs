@@ -188,8 +188,14 @@ async fn tokens_are_added_once_and_revoked_once(store: Store) {
         expires_ms: Some(5),
         revoked_ms: None,
     };
-    assert!(store.add_token(&token, 1).await.unwrap());
-    assert!(!store.add_token(&token, 1).await.unwrap());
+    assert!(store.add_token(&token, "$7$one", 1).await.unwrap());
+    assert!(!store.add_token(&token, "$7$two", 1).await.unwrap());
+    let verifiers = store.token_verifiers().await.unwrap();
+    assert_eq!(
+        verifiers.get(&token.name).map(String::as_str),
+        Some("$7$one"),
+        "a taken name stays as it was"
+    );
     assert_eq!(store.tokens().await.unwrap(), std::slice::from_ref(&token));
     assert!(store.revoke_token("booth", 3).await.unwrap());
     assert!(!store.revoke_token("booth", 4).await.unwrap());

@@ -5,7 +5,11 @@
 
 mod bad_input;
 mod demo;
+mod export;
+mod integrating;
 mod killed;
+mod other_brokers;
 mod page;
 mod road;
 mod size;
+mod tunnel;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, and this is part of tests")]
 
+pub mod brokers;
 pub mod browser;
 pub mod database;
 pub mod dj;
@@ -11,6 +12,7 @@ pub mod mosquitto;
 pub mod process;
 pub mod wait;
 
+pub use brokers::Broker;
 pub use browser::Browser;
 pub use database::Database;
 pub use dj::Dj;

@@ -36,6 +36,11 @@ impl Subscriber {
         Self { _child: child, lines }
     }
 
+    /// Every line so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
     /// Waits for a line that contains the text.
     pub async fn prints(&self, text: &str) -> String {
         wait::until(&format!("mosquitto_sub to print {text}"), || async {

@@ -34,13 +34,9 @@ pub(crate) fn open(
     let options = bus::Options {
         url: broker,
         client_id: format!("webapp-{event}-{webapp}"),
-        // Floors are named by `info`; until it is read, one wildcard for each kind of topic.
-        subscriptions: std::iter::once(Topic::Info(event.clone()).to_string())
-            .chain(
-                [FloorTopic::Now, FloorTopic::History, FloorTopic::Reactions, FloorTopic::Announcement]
-                    .map(|about| format!("{}/{event}/+/{about}", protocol::topic::ROOT)),
-            )
-            .collect(),
+        // It names the floors, and they are then asked for one by one: not every broker hands out retained
+        // messages to a wildcard.
+        subscriptions: vec![Topic::Info(event.clone()).to_string()],
         will: Some((topic, message::write(&nobody).into())),
     };
     bus::open(options, stop)
@@ -50,7 +46,6 @@ pub(crate) fn open(
 pub(crate) async fn run(event: EventId, webapp: ProducerId, bus: Bus, mut inbox: Inbox, hub: Hub) {
     let mut feed = Feed {
         board: Board::default(),
-        early: BTreeMap::new(),
         audience: Topic::Audience(event, webapp),
         told: None,
         told_ms: 0,
@@ -83,9 +78,6 @@ pub(crate) async fn run(event: EventId, webapp: ProducerId, bus: Bus, mut inbox:
 
 struct Feed {
     board: Board,
-    /// Retained messages of floors that `info` has not named yet, the newest of each topic. Only what the
-    /// archiver publishes is subscribed to, so their number is the operator's.
-    early: BTreeMap<Topic, protocol::Message>,
     audience: Topic,
     told: Option<BTreeMap<FloorId, u32>>,
     told_ms: i64,
@@ -99,26 +91,28 @@ impl Feed {
         match incoming {
             Incoming::Connected => self.board.connection(true, now_ms()),
             Incoming::Lost => self.board.connection(false, now_ms()),
-            Incoming::Message { topic, message, .. } => {
-                if self.board.floors().is_empty() && !matches!(topic, Topic::Info(_)) {
-                    self.early.insert(topic, message);
-                    return;
-                }
-                match self.board.apply(topic, message) {
-                    Change::Nothing => {}
-                    Change::Floor(address) => {
-                        if !changed.contains(&address) {
-                            changed.push(address);
-                        }
-                    }
-                    Change::All => {
-                        for (topic, message) in std::mem::take(&mut self.early) {
-                            self.board.apply(topic, message);
-                        }
-                        *changed = self.board.floors();
-                        self.hub.only(changed);
+            Incoming::Message { topic, message, .. } => match self.board.apply(topic, message) {
+                Change::Nothing => {}
+                Change::Floor(address) => {
+                    if !changed.contains(&address) {
+                        changed.push(address);
                     }
                 }
+                Change::All => {
+                    *changed = self.board.floors();
+                    self.hub.only(changed);
+                    self.follow(changed);
+                }
+            },
+        }
+    }
+
+    fn follow(&self, floors: &[FloorAddress]) {
+        for floor in floors {
+            for about in
+                [FloorTopic::Now, FloorTopic::History, FloorTopic::Reactions, FloorTopic::Announcement]
+            {
+                self.bus.subscribe(floor.topic(about).to_string());
             }
         }
     }

@@ -2,9 +2,11 @@
 
 mod api;
 mod assets;
+mod frames;
 mod pages;
 mod problem;
 mod socket;
+mod tunnel;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -34,10 +36,19 @@ pub struct App {
     /// Sockets outlive their request; a stop waits for them here.
     tasks: TaskTracker,
     sockets: Arc<AtomicUsize>,
+    tunnels: Arc<AtomicUsize>,
+    /// Host and port of the broker, when it speaks plain TCP.
+    broker: Option<Arc<(String, u16)>>,
 }
 
 impl App {
-    pub(crate) fn new(settings: Settings, hub: Hub, stop: Stop, tasks: TaskTracker) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        hub: Hub,
+        broker: Option<(String, u16)>,
+        stop: Stop,
+        tasks: TaskTracker,
+    ) -> Self {
         Self {
             settings: settings.into(),
             hub,
@@ -45,6 +56,8 @@ impl App {
             stop,
             tasks,
             sockets: Arc::default(),
+            tunnels: Arc::default(),
+            broker: broker.map(Arc::new),
         }
     }
 }
@@ -59,6 +72,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/join", get(pages::join))
         .route("/qr.svg", get(pages::qr))
         .route("/ws", get(socket::open))
+        .route("/mqtt", get(tunnel::open))
         .route("/api/v1/{event}/{floor}/now", get(api::now_json))
         .route("/api/v1/{event}/{floor}/now.json", get(api::now_json))
         .route("/api/v1/{event}/{floor}/now.txt", get(api::now_text))

@@ -19,15 +19,23 @@ pub enum Problem {
     ForeignOrigin,
     /// More sockets than we promised to hold.
     Full,
+    /// The same for MQTT clients.
+    TunnelsFull,
+    /// The broker does not answer.
+    BrokerAway,
+    /// The broker is reached in a way that we cannot pass on.
+    NoTunnel,
 }
 
 impl Problem {
     fn status(self) -> StatusCode {
         match self {
             Problem::NotFound => StatusCode::NOT_FOUND,
-            Problem::Starting | Problem::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Problem::Starting | Problem::Full | Problem::TunnelsFull => StatusCode::SERVICE_UNAVAILABLE,
             Problem::BadRequest(_) => StatusCode::BAD_REQUEST,
             Problem::ForeignOrigin => StatusCode::FORBIDDEN,
+            Problem::BrokerAway => StatusCode::BAD_GATEWAY,
+            Problem::NoTunnel => StatusCode::NOT_IMPLEMENTED,
         }
     }
 
@@ -37,6 +45,11 @@ impl Problem {
             Problem::Starting => "The floor is being set up. This page tries again by itself.",
             Problem::BadRequest(what) => what,
             Problem::ForeignOrigin => "Only our own pages may do this.",
+            Problem::TunnelsFull => {
+                "As many MQTT clients are connected here as this server takes. Try later."
+            }
+            Problem::BrokerAway => "The MQTT broker does not answer. Try again in a moment.",
+            Problem::NoTunnel => "This server does not pass MQTT on. Connect to its broker itself.",
             Problem::Full => {
                 "More phones than we can serve live. This page is brought up to date now and then."
             }
