@@ -16,7 +16,7 @@ use crate::clock::now_ms;
 use crate::codec::{Filter, Properties, SubAck, Subscribe, Unsubscribe, Version, id};
 use crate::counters::Counters;
 use crate::message::{self, Message, SessionId};
-use crate::outbox::{Answer, Delivery, Ending, Fate, Outbox};
+use crate::outbox::{Answer, Delivery, Ending, Fate, Outbox, Published};
 use crate::pipe::{Broken, Tap};
 use crate::retained::Retained;
 use crate::settings::Settings;
@@ -261,7 +261,7 @@ impl Dispatcher {
         for filter in &subscribe.filters {
             match self.grant(&recipient, filter, subscription_id) {
                 Ok(is_new) => {
-                    codes.push(filter.qos.min(1));
+                    codes.push(filter.qos);
                     let wanted = match filter.retain_handling {
                         0 => true,
                         1 => is_new,
@@ -304,7 +304,7 @@ impl Dispatcher {
         }
         let subscription = Subscription {
             recipient: recipient.clone(),
-            qos: filter.qos.min(1),
+            qos: filter.qos,
             no_local: filter.no_local,
             retain_as_published: filter.retain_as_published,
             id,
@@ -325,7 +325,7 @@ impl Dispatcher {
             }
             let delivery = Delivery {
                 message: message.clone(),
-                qos: message.qos.min(filter.qos).min(1),
+                qos: message.qos.min(filter.qos),
                 retain: true,
                 is_stored: true,
                 subscription_ids: subscription_id.map(|id| Box::from([id])),
@@ -364,19 +364,19 @@ impl Dispatcher {
         // All acknowledgements of a publisher at once: they then leave in one write.
         for same in routed.chunk_by(|(one, _), (other, _)| one == other) {
             if let Some(origin) = self.sessions.get(&same[0].0) {
-                origin.recipient.outbox.acknowledge(same.iter().map(|(_, packet_id)| *packet_id));
+                origin.recipient.outbox.acknowledge(same.iter().map(|(_, published)| *published));
             }
         }
         Ok(behind)
     }
 
-    /// Gives back who waits for which acknowledgement; packet id 0 means nobody does.
+    /// Gives back who waits for which acknowledgement.
     fn route(
         &mut self,
         envelope: Bytes,
         now_ms: i64,
         behind: &mut Vec<SessionId>,
-    ) -> Option<(SessionId, u16)> {
+    ) -> Option<(SessionId, Published)> {
         let seq = message::seq(&envelope).unwrap_or_default();
         let Some(message) = Message::open(envelope) else {
             tracing::error!(seq, "the pipe gave back something that is not an envelope");
@@ -391,7 +391,8 @@ impl Dispatcher {
             self.deliver(&message, behind);
         }
         self.routed = seq;
-        Some((message.origin, message.packet_id))
+        let qos = if message.packet_id == 0 { 0 } else { message.qos };
+        Some((message.origin, Published { packet_id: message.packet_id, qos }))
     }
 
     fn retain(&mut self, message: &Arc<Message>, now_ms: i64) {

@@ -14,7 +14,7 @@ use crate::dispatcher::{Command, Recipient};
 use crate::gate::Gate;
 use crate::leaving::Leaving;
 use crate::outbox::{Limits, Load, Outbox};
-use crate::session::{Client, TOPIC_ALIAS_MAX};
+use crate::session::{Client, RECEIVE_MAX, TOPIC_ALIAS_MAX};
 
 /// Largest CONNECT packet: before we know who it is, and largest packet from those who may only read.
 pub(crate) const SMALL_PACKET: usize = 16 << 10;
@@ -35,7 +35,6 @@ const FULL: Code = Code(3, 0x97);
 const BAD_LOGIN: Code = Code(4, 0x86);
 const NOT_AUTHORIZED: Code = Code(5, 0x87);
 const BAD_AUTH_METHOD: Code = Code(5, 0x8c);
-const QOS_NOT_SUPPORTED: Code = Code(5, 0x9b);
 
 /// Reads CONNECT and lets the client in. `None`: it was refused, answered as far as it can be understood.
 pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
@@ -59,11 +58,11 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     match admit(&connect, gate).await {
-        Ok((leaving, recipient, properties, will)) => {
+        Ok((leaving, recipient, properties)) => {
             let mut out = BytesMut::new();
             let ack = ConnAck { session_present: false, code: 0, properties };
             encode(&Packet::ConnAck(ack), connect.version, &mut out);
-            Some((client(&connect, recipient, will, input, out, gate), leaving))
+            Some((client(&connect, recipient, input, out, gate), leaving))
         }
         Err(Some(code)) => {
             gate.counters.refused.add(1);
@@ -74,7 +73,7 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-type Admitted = (Leaving, Arc<Recipient>, Properties, Option<Will>);
+type Admitted = (Leaving, Arc<Recipient>, Properties);
 
 /// Decides about a CONNECT and attaches the session. An error without a code means: close without a word.
 async fn admit(connect: &Connect, gate: &Arc<Gate>) -> Result<Admitted, Option<Code>> {
@@ -97,13 +96,6 @@ async fn admit(connect: &Connect, gate: &Arc<Gate>) -> Result<Admitted, Option<C
     if gate.counters.connections.get() >= gate.settings.connections_max as u64 {
         return Err(Some(FULL));
     }
-    let mut will = connect.will.clone();
-    if let Some(will) = &mut will {
-        if will.qos == 2 && version.is_v5() {
-            return Err(Some(QOS_NOT_SUPPORTED));
-        }
-        will.qos = will.qos.min(1);
-    }
     let mut properties = Properties::new();
     let mut client_id = Bytes::copy_from_slice(&connect.client_id);
     if client_id.is_empty() {
@@ -116,7 +108,7 @@ async fn admit(connect: &Connect, gate: &Arc<Gate>) -> Result<Admitted, Option<C
     if version.is_v5() {
         let packet_bytes_max = u32::try_from(gate.packet_bytes_max(&principal)).unwrap_or(u32::MAX);
         properties = properties
-            .with_number(id::MAXIMUM_QOS, 1)
+            .with_number(id::RECEIVE_MAXIMUM, RECEIVE_MAX as u32)
             .with_number(id::SHARED_AVAILABLE, 0)
             .with_number(id::MAXIMUM_PACKET_SIZE, packet_bytes_max)
             .with_number(id::TOPIC_ALIAS_MAXIMUM, TOPIC_ALIAS_MAX);
@@ -128,9 +120,13 @@ async fn admit(connect: &Connect, gate: &Arc<Gate>) -> Result<Admitted, Option<C
         }
     }
     let settings = &gate.settings;
+    let window = connect.properties.number(id::RECEIVE_MAXIMUM).and_then(|max| u16::try_from(max).ok());
+    let window = window.unwrap_or(WINDOW_MAX);
     let limits = Limits {
         live: Load { messages: settings.queue_messages_max, bytes: settings.queue_bytes_max },
         stored: Load { messages: settings.retained_messages_max, bytes: settings.retained_bytes_max },
+        window: window.min(WINDOW_MAX),
+        is_kept: false,
     };
     let outbox = Outbox::new(limits, gate.relief.clone());
     let recipient = Arc::new(Recipient { id: gate.next_session(), client_id, principal, version, outbox });
@@ -139,13 +135,12 @@ async fn admit(connect: &Connect, gate: &Arc<Gate>) -> Result<Admitted, Option<C
     let command = Command::Attach { recipient: recipient.clone(), attached };
     gate.commands.send(command).await.map_err(|_| None)?;
     is_attached.await.map_err(|_| None)?;
-    Ok((leaving, recipient, properties, will))
+    Ok((leaving, recipient, properties))
 }
 
 fn client(
     connect: &Connect,
     recipient: Arc<Recipient>,
-    will: Option<Will>,
     input: BytesMut,
     out: BytesMut,
     gate: &Gate,
@@ -158,13 +153,12 @@ fn client(
         0 => Some(gate.settings.keep_alive_s),
         seconds => Some(seconds),
     };
-    let window = number(id::RECEIVE_MAXIMUM).and_then(|max| u16::try_from(max).ok()).unwrap_or(WINDOW_MAX);
     Client {
         packet_bytes_max: gate.packet_bytes_max(&recipient.principal),
         client_packet_bytes_max: number(id::MAXIMUM_PACKET_SIZE).map_or(usize::MAX, |max| max as usize),
         recipient,
         // Copied out of the read buffer, which it would keep alive as a whole.
-        will: will.map(|will| {
+        will: connect.will.clone().map(|will| {
             Box::new(Will {
                 topic: Bytes::copy_from_slice(&will.topic),
                 payload: Bytes::copy_from_slice(&will.payload),
@@ -173,7 +167,6 @@ fn client(
             })
         }),
         keep_alive_s,
-        window_max: window.min(WINDOW_MAX),
         input,
         out,
     }

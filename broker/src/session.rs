@@ -18,9 +18,16 @@ use crate::dispatcher::{Command, Recipient};
 use crate::gate::Gate;
 use crate::leaving::Leaving;
 use crate::message::Message;
-use crate::outbox::{Answer, Delivery, Ending};
+use crate::outbox::{Answer, Delivery, Ending, Next, Published};
 
 pub(crate) const TOPIC_ALIAS_MAX: u32 = 16;
+
+/// Messages a client may have under way to us, QoS 1 and 2 together. A version 3 client cannot be told, so there only
+/// QoS 2 counts, which has to be remembered. Beyond it, the session ends.
+pub(crate) const RECEIVE_MAX: usize = 1024;
+
+/// "Packet identifier not found": harmless, and said only because version 5 can.
+const UNKNOWN: u8 = 0x92;
 
 /// Bytes read at once, on the stack: an idle connection holds no buffer.
 const READ_MAX: usize = 16 << 10;
@@ -37,8 +44,6 @@ pub(crate) struct Client {
     /// Largest packet we take and it takes.
     pub(crate) packet_bytes_max: usize,
     pub(crate) client_packet_bytes_max: usize,
-    /// QoS 1 messages under way to it without acknowledgement.
-    pub(crate) window_max: u16,
     /// What came after CONNECT already, and what is to be sent first.
     pub(crate) input: BytesMut,
     pub(crate) out: BytesMut,
@@ -72,9 +77,8 @@ struct Session<S> {
     stream: S,
     client: Client,
     gate: Arc<Gate>,
-    /// Packet ids of messages on their way to the client.
-    window: Vec<u16>,
-    last_packet_id: u16,
+    /// QoS 1 messages it has published that are not acknowledged yet.
+    unacknowledged: usize,
     /// Topics by alias, as the client defined them.
     aliases: Vec<Bytes>,
     /// Number of the last message this client put into the pipe.
@@ -94,8 +98,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         stream,
         client,
         gate,
-        window: Vec::new(),
-        last_packet_id: 0,
+        unacknowledged: 0,
         aliases: Vec::new(),
         sent: 0,
         received_at: Instant::now(),
@@ -169,8 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     return Poll::Ready(Ok(Turn::Received));
                 }
             }
-            let window_open = self.window.len() < usize::from(self.client.window_max);
-            if self.client.recipient.outbox.poll(cx, room, window_open).is_ready() {
+            if self.client.recipient.outbox.poll(cx, room).is_ready() {
                 return Poll::Ready(Ok(Turn::Progress));
             }
             if timer.as_mut().poll(cx).is_ready() {
@@ -203,7 +205,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             && let Some(answer) = recipient.outbox.next_answer()
         {
             let packet = match answer {
-                Answer::Published(packet_id) => puback(packet_id, 0),
+                Answer::Published(Published { packet_id, qos: 2 }) => Packet::PubRec(ack(packet_id, 0)),
+                Answer::Published(Published { packet_id, .. }) => {
+                    self.unacknowledged = self.unacknowledged.saturating_sub(1);
+                    Packet::PubAck(ack(packet_id, 0))
+                }
                 Answer::Subscribed(ack) => Packet::SubAck(ack),
                 Answer::Unsubscribed(ack) => Packet::UnsubAck(ack),
             };
@@ -211,26 +217,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         let mut now = None;
         while self.client.out.len() < OUT_FULL
-            && let Some(delivery) =
-                recipient.outbox.next_delivery(self.window.len() < usize::from(self.client.window_max))
+            && let Some(next) = recipient.outbox.next()
         {
-            self.deliver(&delivery, *now.get_or_insert_with(now_ms));
+            match next {
+                Next::Publish { delivery, packet_id, is_again } => {
+                    let now_ms = *now.get_or_insert_with(now_ms);
+                    if !self.deliver(&delivery, packet_id, is_again, now_ms) {
+                        self.gate.counters.dropped.add(1);
+                        recipient.outbox.settle(packet_id);
+                    }
+                }
+                Next::Release(packet_id) => {
+                    encode(&Packet::PubRel(ack(packet_id, 0)), recipient.version, &mut self.client.out);
+                }
+            }
         }
         Ok(())
     }
 
-    fn deliver(&mut self, delivery: &Delivery, now_ms: i64) {
+    /// False if the message is too old or too large for the client.
+    fn deliver(&mut self, delivery: &Delivery, packet_id: u16, is_again: bool, now_ms: i64) -> bool {
         let message = &delivery.message;
-        if message.is_expired(now_ms) {
-            return self.gate.counters.dropped.add(1);
+        // Once begun, a delivery goes on.
+        if !is_again && message.is_expired(now_ms) {
+            return false;
         }
         let expiry_s =
-            message.expires_ms.map(|at| u32::try_from((at - now_ms + 999) / 1000).unwrap_or(u32::MAX));
-        let mut outgoing = Outgoing {
+            message.expires_ms.map(|at| u32::try_from((at - now_ms + 999).max(0) / 1000).unwrap_or(u32::MAX));
+        let outgoing = Outgoing {
+            dup: is_again,
             qos: delivery.qos,
             retain: delivery.retain,
             topic: &message.topic,
-            packet_id: 0,
+            packet_id,
             properties: &message.properties,
             expiry_s,
             subscription_ids: delivery.subscription_ids.as_deref().unwrap_or_default(),
@@ -240,21 +259,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if self.client.client_packet_bytes_max < usize::MAX
             && outgoing.encoded_size(version) > self.client.client_packet_bytes_max
         {
-            return self.gate.counters.dropped.add(1);
-        }
-        if delivery.qos > 0 {
-            // The window is far smaller than the range of ids, so this finds one soon.
-            loop {
-                self.last_packet_id = self.last_packet_id.checked_add(1).unwrap_or(1);
-                if !self.window.contains(&self.last_packet_id) {
-                    break;
-                }
-            }
-            self.window.push(self.last_packet_id);
-            outgoing.packet_id = self.last_packet_id;
+            return false;
         }
         outgoing.encode(version, &mut self.client.out);
         self.gate.counters.delivered.add(1);
+        true
     }
 
     /// Takes all complete packets; what they publish goes into the pipe as one batch.
@@ -292,9 +301,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     async fn take(&mut self, packet: Packet) -> Result<(), End> {
         let session = self.client.recipient.id;
         match packet {
-            Packet::PubAck(ack) => {
-                // In any order; an unknown one is none of our messages and harmless.
-                self.window.retain(|packet_id| *packet_id != ack.packet_id);
+            Packet::PubAck(ack) | Packet::PubComp(ack) => {
+                self.client.recipient.outbox.settle(ack.packet_id);
+                Ok(())
+            }
+            Packet::PubRec(rec) => {
+                self.release(&rec);
+                Ok(())
+            }
+            Packet::PubRel(rel) => {
+                let reason = if self.client.recipient.outbox.complete(rel.packet_id) { 0 } else { UNKNOWN };
+                self.reply(&Packet::PubComp(ack(rel.packet_id, reason)));
                 Ok(())
             }
             Packet::Subscribe(subscribe) => {
@@ -304,13 +321,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.command(Command::Unsubscribe { session, after: self.sent, unsubscribe }).await
             }
             Packet::PingReq => {
-                encode(&Packet::PingResp, self.client.recipient.version, &mut self.client.out);
+                self.reply(&Packet::PingResp);
                 Ok(())
             }
             Packet::Disconnect(Disconnect { reason: 0x04, .. }) => Err(End::Gone),
             Packet::Disconnect(_) => Err(End::Clean),
             Packet::Auth(_) => Err(End::Told(0x8c)),
-            Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_) => Err(End::Told(0x9b)),
             _ => {
                 let fault = Fault::Protocol("a packet that a client does not send, or not twice");
                 self.complain(&fault);
@@ -321,10 +337,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// A published message as an envelope, unless it is not allowed.
     fn publish(&mut self, publish: Publish) -> Result<Option<BytesMut>, End> {
-        let version = self.client.recipient.version;
-        if publish.qos == 2 {
-            return Err(End::Told(0x9b));
-        }
         let properties = &publish.properties;
         let mut topic = publish.topic;
         if !properties.is_empty() {
@@ -337,11 +349,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         if !self.client.recipient.principal.may_publish(&topic) {
             self.deny(&topic);
-            if publish.qos > 0 {
-                // Version 3 has no word for it, and a close would make clients come back and try again.
-                encode(&puback(publish.packet_id, 0x87), version, &mut self.client.out);
-            }
+            self.refuse(publish.qos, publish.packet_id)?;
             return Ok(None);
+        }
+        if publish.qos == 2 && !self.receive(publish.packet_id)? {
+            // Sent again after a reconnect: the message is there already.
+            self.reply(&Packet::PubRec(ack(publish.packet_id, 0)));
+            return Ok(None);
+        }
+        if publish.qos == 1 {
+            self.unacknowledged += 1;
+            if self.client.recipient.version.is_v5() && self.unacknowledged > RECEIVE_MAX {
+                return Err(End::Told(0x93));
+            }
         }
         let message = Message {
             origin: self.client.recipient.id,
@@ -354,6 +374,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             payload: publish.payload,
         };
         Ok(Some(message.envelope()))
+    }
+
+    /// Answers a publish that is not allowed. Version 3 has no word for it, and a close would make clients come back and
+    /// try again: there the handshake goes on as if all were well.
+    fn refuse(&mut self, qos: u8, packet_id: u16) -> Result<(), End> {
+        match qos {
+            0 => {}
+            1 => self.reply(&Packet::PubAck(ack(packet_id, 0x87))),
+            _ => {
+                if !self.client.recipient.version.is_v5() {
+                    self.receive(packet_id)?;
+                }
+                self.reply(&Packet::PubRec(ack(packet_id, 0x87)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a QoS 2 message until its PUBREL; false if it was there before.
+    fn receive(&mut self, packet_id: u16) -> Result<bool, End> {
+        let (is_new, open) = self.client.recipient.outbox.receive(packet_id);
+        if open > RECEIVE_MAX { Err(End::Told(0x93)) } else { Ok(is_new) }
+    }
+
+    fn release(&mut self, rec: &Ack) {
+        let outbox = &self.client.recipient.outbox;
+        if rec.reason >= 0x80 {
+            return outbox.settle(rec.packet_id);
+        }
+        let reason = if outbox.release(rec.packet_id) { 0 } else { UNKNOWN };
+        self.reply(&Packet::PubRel(ack(rec.packet_id, reason)));
+    }
+
+    fn reply(&mut self, packet: &Packet) {
+        encode(packet, self.client.recipient.version, &mut self.client.out);
     }
 
     fn resolve(&mut self, alias: u32, topic: Bytes) -> Result<Bytes, End> {
@@ -494,8 +549,8 @@ fn keep_alive(seconds: u16) -> Duration {
     Duration::from_millis(u64::from(seconds) * 1500)
 }
 
-fn puback(packet_id: u16, reason: u8) -> Packet {
-    Packet::PubAck(Ack { packet_id, reason, properties: Properties::new() })
+fn ack(packet_id: u16, reason: u8) -> Ack {
+    Ack { packet_id, reason, properties: Properties::new() }
 }
 
 fn expires_ms(properties: &Properties) -> Option<i64> {

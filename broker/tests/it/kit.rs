@@ -1,5 +1,6 @@
 //! A real broker on free ports, and a small MQTT client that can also misbehave.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -166,12 +167,14 @@ pub(crate) struct Client {
     stream: Pin<Box<dyn Stream>>,
     version: Version,
     input: BytesMut,
+    /// Read already, while something else was waited for.
+    ahead: VecDeque<Packet>,
     last_id: u16,
 }
 
 impl Client {
     pub(crate) fn new(stream: impl Stream + 'static, version: Version) -> Self {
-        Self { stream: Box::pin(stream), version, input: BytesMut::new(), last_id: 0 }
+        Self { stream: Box::pin(stream), version, input: BytesMut::new(), ahead: VecDeque::new(), last_id: 0 }
     }
 
     pub(crate) async fn login(&mut self, login: Login<'_>) -> ConnAck {
@@ -210,6 +213,9 @@ impl Client {
 
     /// `None`: the broker closed the connection.
     pub(crate) async fn next_or_end(&mut self, what: &str) -> Option<Packet> {
+        if let Some(packet) = self.ahead.pop_front() {
+            return Some(packet);
+        }
         loop {
             if let Some(packet) = decode(&mut self.input, self.version, 1 << 24).expect("valid packets") {
                 return Some(packet);
@@ -285,6 +291,15 @@ impl Client {
         }
     }
 
+    /// Publishes with QoS 2, to the end of the handshake.
+    pub(crate) async fn once(&mut self, publish: Publish) {
+        let packet_id = publish.packet_id;
+        self.send(&Packet::Publish(publish)).await;
+        assert_eq!(self.next("PUBREC").await, Packet::PubRec(ack(packet_id)));
+        self.send(&Packet::PubRel(ack(packet_id))).await;
+        assert_eq!(self.next("PUBCOMP").await, Packet::PubComp(ack(packet_id)));
+    }
+
     pub(crate) fn packet(&mut self, topic: &str, payload: &str, qos: u8, retain: bool) -> Publish {
         let packet_id = if qos > 0 { self.id() } else { 0 };
         let (topic, payload) = (text(topic), text(payload));
@@ -292,18 +307,35 @@ impl Client {
     }
 
     pub(crate) async fn ack(&mut self, packet_id: u16) {
-        self.send(&Packet::PubAck(Ack { packet_id, reason: 0, properties: Properties::new() })).await;
+        self.send(&Packet::PubAck(ack(packet_id))).await;
     }
 
     /// The next message, acknowledged.
     pub(crate) async fn message(&mut self) -> Publish {
-        match self.next("a message").await {
-            Packet::Publish(publish) => {
-                if publish.qos > 0 {
-                    self.ack(publish.packet_id).await;
+        let publish = self.unacknowledged().await;
+        match publish.qos {
+            0 => {}
+            1 => self.ack(publish.packet_id).await,
+            _ => {
+                self.send(&Packet::PubRec(ack(publish.packet_id))).await;
+                // More messages may come before it.
+                let mut ahead = VecDeque::new();
+                loop {
+                    match self.next("PUBREL").await {
+                        Packet::PubRel(released) => break assert_eq!(released, ack(publish.packet_id)),
+                        packet => ahead.push_back(packet),
+                    }
                 }
-                publish
+                self.ahead.append(&mut ahead);
+                self.send(&Packet::PubComp(ack(publish.packet_id))).await;
             }
+        }
+        publish
+    }
+
+    pub(crate) async fn unacknowledged(&mut self) -> Publish {
+        match self.next("a message").await {
+            Packet::Publish(publish) => publish,
             packet => panic!("a message expected, not {packet:?}"),
         }
     }
@@ -323,6 +355,10 @@ impl Client {
         self.last_id = self.last_id.checked_add(1).unwrap_or(1);
         self.last_id
     }
+}
+
+pub(crate) fn ack(packet_id: u16) -> Ack {
+    Ack { packet_id, reason: 0, properties: Properties::new() }
 }
 
 pub(crate) fn plain(filter: &str, qos: u8) -> Filter {
