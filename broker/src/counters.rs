@@ -4,10 +4,16 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Sessions now.
+    /// Connected sessions now.
     pub connections: Count,
     /// Sessions ever.
     pub connected: Count,
+    /// Sessions whose client is not connected, now.
+    pub away: Count,
+    /// Of these, ended before their time: their queue overflowed, or they were too many.
+    pub away_dropped: Count,
+    /// Subscriptions now.
+    pub subscriptions: Count,
     pub refused: Count,
     pub published: Count,
     pub delivered: Count,

@@ -109,7 +109,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     deadline: Instant,
     handshake: Handshake,
 ) {
-    let connect = Box::pin(handshake::connect(&mut stream, &gate));
+    let connect = Box::pin(handshake::connect(&mut stream, handshake.address, &gate));
     let client = tokio::select! {
         client = timeout_at(deadline, connect) => client,
         () = gate.stop.cancelled() => return,

@@ -1,6 +1,7 @@
 //! From an accepted byte stream to a session: the CONNECT packet, the login, the answer.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -10,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::access::Refused;
 use crate::clock::now_ms;
 use crate::codec::{ConnAck, Connect, Fault, Packet, Properties, Version, Will, decode_connect, encode, id};
-use crate::dispatcher::{Command, Recipient};
+use crate::dispatcher::{Command, Newcomer, Recipient};
 use crate::gate::Gate;
 use crate::leaving::Leaving;
 use crate::outbox::{Limits, Load, Outbox};
@@ -39,6 +40,7 @@ const BAD_AUTH_METHOD: Code = Code(5, 0x8c);
 /// Reads CONNECT and lets the client in. `None`: it was refused, answered as far as it can be understood.
 pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
+    address: IpAddr,
     gate: &Arc<Gate>,
 ) -> Option<(Client, Leaving)> {
     let mut input = BytesMut::new();
@@ -57,10 +59,10 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
             }
         }
     };
-    match admit(&connect, gate).await {
-        Ok((leaving, recipient, properties)) => {
+    match admit(&connect, address, gate).await {
+        Ok(Admitted { leaving, recipient, properties, session_present }) => {
             let mut out = BytesMut::new();
-            let ack = ConnAck { session_present: false, code: 0, properties };
+            let ack = ConnAck { session_present, code: 0, properties };
             encode(&Packet::ConnAck(ack), connect.version, &mut out);
             Some((client(&connect, recipient, input, out, gate), leaving))
         }
@@ -73,10 +75,15 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-type Admitted = (Leaving, Arc<Recipient>, Properties);
+struct Admitted {
+    leaving: Leaving,
+    recipient: Arc<Recipient>,
+    properties: Properties,
+    session_present: bool,
+}
 
 /// Decides about a CONNECT and attaches the session. An error without a code means: close without a word.
-async fn admit(connect: &Connect, gate: &Arc<Gate>) -> Result<Admitted, Option<Code>> {
+async fn admit(connect: &Connect, address: IpAddr, gate: &Arc<Gate>) -> Result<Admitted, Option<Code>> {
     let version = connect.version;
     if connect.properties.bytes(id::AUTH_METHOD).is_some() {
         return Err(Some(BAD_AUTH_METHOD));
@@ -96,6 +103,12 @@ async fn admit(connect: &Connect, gate: &Arc<Gate>) -> Result<Admitted, Option<C
     if gate.counters.connections.get() >= gate.settings.connections_max as u64 {
         return Err(Some(FULL));
     }
+    let expiry_s = match connect.properties.number(id::SESSION_EXPIRY) {
+        Some(wanted) if version.is_v5() => wanted,
+        None if !version.is_v5() && !connect.clean_start => u32::MAX,
+        _ => 0,
+    };
+    let expiry_s = expiry_s.min(gate.settings.session_expiry_max_s);
     let mut properties = Properties::new();
     let mut client_id = Bytes::copy_from_slice(&connect.client_id);
     if client_id.is_empty() {
@@ -109,14 +122,13 @@ async fn admit(connect: &Connect, gate: &Arc<Gate>) -> Result<Admitted, Option<C
         let packet_bytes_max = u32::try_from(gate.packet_bytes_max(&principal)).unwrap_or(u32::MAX);
         properties = properties
             .with_number(id::RECEIVE_MAXIMUM, RECEIVE_MAX as u32)
-            .with_number(id::SHARED_AVAILABLE, 0)
             .with_number(id::MAXIMUM_PACKET_SIZE, packet_bytes_max)
             .with_number(id::TOPIC_ALIAS_MAXIMUM, TOPIC_ALIAS_MAX);
         if connect.keep_alive_s == 0 {
             properties = properties.with_number(id::SERVER_KEEP_ALIVE, gate.settings.keep_alive_s.into());
         }
-        if connect.properties.number(id::SESSION_EXPIRY).is_some_and(|wanted| wanted > 0) {
-            properties = properties.with_number(id::SESSION_EXPIRY, 0);
+        if connect.properties.number(id::SESSION_EXPIRY).is_some_and(|wanted| wanted != expiry_s) {
+            properties = properties.with_number(id::SESSION_EXPIRY, expiry_s);
         }
     }
     let settings = &gate.settings;
@@ -126,16 +138,28 @@ async fn admit(connect: &Connect, gate: &Arc<Gate>) -> Result<Admitted, Option<C
         live: Load { messages: settings.queue_messages_max, bytes: settings.queue_bytes_max },
         stored: Load { messages: settings.retained_messages_max, bytes: settings.retained_bytes_max },
         window: window.min(WINDOW_MAX),
-        is_kept: false,
+        is_kept: expiry_s > 0,
     };
     let outbox = Outbox::new(limits, gate.relief.clone());
-    let recipient = Arc::new(Recipient { id: gate.next_session(), client_id, principal, version, outbox });
+    let place = principal.name().is_empty().then(|| place(address));
+    let id = gate.next_session();
+    let recipient = Arc::new(Recipient { id, client_id, principal, place, version, expiry_s, outbox });
     let leaving = Leaving::of(recipient.clone(), gate);
     let (attached, is_attached) = oneshot::channel();
-    let command = Command::Attach { recipient: recipient.clone(), attached };
-    gate.commands.send(command).await.map_err(|_| None)?;
-    is_attached.await.map_err(|_| None)?;
-    Ok((leaving, recipient, properties))
+    let newcomer = Newcomer { recipient: recipient.clone(), clean_start: connect.clean_start, attached };
+    gate.commands.send(Command::Attach(newcomer)).await.map_err(|_| None)?;
+    let is_present = is_attached.await.map_err(|_| None)?;
+    // Version 3.1 has no word for it.
+    let session_present = is_present && version != Version::V31;
+    Ok(Admitted { leaving, recipient, properties, session_present })
+}
+
+/// Whom we count as one place: an address, of IPv6 the network that a household has.
+pub(crate) fn place(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+        address => address,
+    }
 }
 
 fn client(

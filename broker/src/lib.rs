@@ -17,6 +17,7 @@ mod pipe;
 mod retained;
 mod session;
 mod settings;
+mod subscriptions;
 pub mod topic;
 mod tree;
 mod websocket;

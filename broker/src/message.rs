@@ -2,7 +2,8 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::codec::Properties;
+use crate::clock::now_ms;
+use crate::codec::{Properties, Will, id};
 
 /// Who sent it; numbers are never used twice while the process lives. 0 is the broker itself.
 pub(crate) type SessionId = u64;
@@ -77,6 +78,19 @@ impl Message {
         })
     }
 
+    pub(crate) fn of_will(will: &Will, origin: SessionId) -> Self {
+        Self {
+            origin,
+            packet_id: 0,
+            qos: will.qos,
+            retain: will.retain,
+            expires_ms: expires_ms(&will.properties),
+            topic: will.topic.clone(),
+            properties: will.properties.forwarded(),
+            payload: will.payload.clone(),
+        }
+    }
+
     pub(crate) fn is_expired(&self, now_ms: i64) -> bool {
         self.expires_ms.is_some_and(|at| at <= now_ms)
     }
@@ -85,6 +99,14 @@ impl Message {
     pub(crate) fn size(&self) -> usize {
         self.topic.len() + self.properties.as_bytes().len() + self.payload.len()
     }
+}
+
+/// When a message with these properties is too old.
+pub(crate) fn expires_ms(properties: &Properties) -> Option<i64> {
+    if properties.is_empty() {
+        return None;
+    }
+    properties.number(id::MESSAGE_EXPIRY).map(|seconds| now_ms() + i64::from(seconds) * 1000)
 }
 
 /// The sequence number in an envelope.

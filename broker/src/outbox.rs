@@ -197,6 +197,43 @@ impl Outbox {
         self.relief.notify_one();
     }
 
+    /// The client is gone and may come back: what it was promised stays, and waits to be sent again.
+    pub(crate) fn park(&self) {
+        let mut state = self.state();
+        state.is_away = true;
+        state.is_nearly_full = false;
+        state.answers = VecDeque::new();
+        state.waker = None;
+        let deliveries = std::mem::take(&mut state.deliveries);
+        for delivery in deliveries {
+            if delivery.qos > 0 {
+                state.deliveries.push_back(delivery);
+            } else {
+                state.release(&delivery);
+            }
+        }
+        for in_flight in &mut state.in_flight {
+            in_flight.is_sent = false;
+        }
+        state.unsent = state.in_flight.len();
+        drop(state);
+        self.relief.notify_one();
+    }
+
+    /// Takes over what was left when the client's last connection ended.
+    pub(crate) fn inherit(&self, former: &Self) {
+        let left = std::mem::replace(&mut *former.state(), State { is_shut: true, ..State::default() });
+        let mut state = self.state();
+        state.deliveries = left.deliveries;
+        state.in_flight = left.in_flight;
+        state.unsent = left.unsent;
+        state.last_packet_id = left.last_packet_id;
+        state.received = left.received;
+        state.live = left.live;
+        state.stored = left.stored;
+        wake(state);
+    }
+
     pub(crate) fn ending(&self) -> Option<Ending> {
         self.state().ending
     }
@@ -205,6 +242,21 @@ impl Outbox {
     pub(crate) fn pressure(&self) -> (bool, u64) {
         let state = self.state();
         (state.is_nearly_full, state.taken)
+    }
+
+    /// Whether the client is there and keeps up.
+    pub(crate) fn has_room(&self) -> bool {
+        let state = self.state();
+        !state.is_nearly_full && !state.is_away && !state.is_shut && state.ending.is_none()
+    }
+
+    /// What it holds now.
+    pub(crate) fn load(&self) -> Load {
+        let state = self.state();
+        Load {
+            messages: state.live.messages + state.stored.messages,
+            bytes: state.live.bytes + state.stored.bytes,
+        }
     }
 
     /// Ready when there is something to do: an ending, or, with `room` to write, something that may be written.

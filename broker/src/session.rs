@@ -13,11 +13,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, timeout};
 
 use crate::clock::now_ms;
-use crate::codec::{Ack, Disconnect, Fault, Outgoing, Packet, Properties, Publish, Will, decode, encode, id};
-use crate::dispatcher::{Command, Recipient};
+use crate::codec::{
+    Ack, Disconnect, Fault, Filter, Outgoing, Packet, Properties, Publish, Will, decode, encode, id,
+};
+use crate::dispatcher::{Command, Leave, Recipient};
 use crate::gate::Gate;
 use crate::leaving::Leaving;
-use crate::message::Message;
+use crate::message::{Message, expires_ms};
 use crate::outbox::{Answer, Delivery, Ending, Next, Published};
 
 pub(crate) const TOPIC_ALIAS_MAX: u32 = 16;
@@ -83,6 +85,8 @@ struct Session<S> {
     aliases: Vec<Bytes>,
     /// Number of the last message this client put into the pipe.
     sent: u64,
+    /// How long the session stays after the connection.
+    expiry_s: u32,
     received_at: Instant,
     /// When what is to be written began to wait.
     stuck_at: Option<Instant>,
@@ -95,6 +99,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     gate: Arc<Gate>,
 ) {
     let mut session = Session {
+        expiry_s: client.recipient.expiry_s,
         stream,
         client,
         gate,
@@ -105,11 +110,13 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         stuck_at: None,
     };
     let Err(end) = session.talk().await;
-    session.client.recipient.outbox.shut();
+    let expiry_s = session.expiry_s;
+    session.client.recipient.leave(expiry_s);
+    let mut will = None;
     if !matches!(end, End::Clean | End::Stopping) {
-        session.publish_will().await;
+        will = session.publish_will().await;
     }
-    leaving.now(session.sent).await;
+    leaving.now(session.sent, Leave { expiry_s, will }).await;
     _ = timeout(Duration::from_secs(1), session.farewell(end)).await;
 }
 
@@ -315,6 +322,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Ok(())
             }
             Packet::Subscribe(subscribe) => {
+                let is_shared = |filter: &Filter| filter.path.starts_with(b"$share/");
+                if subscribe.filters.iter().any(|filter| filter.no_local && is_shared(filter)) {
+                    return Err(End::Told(0x82));
+                }
                 self.command(Command::Subscribe { session, after: self.sent, subscribe }).await
             }
             Packet::Unsubscribe(unsubscribe) => {
@@ -324,8 +335,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.reply(&Packet::PingResp);
                 Ok(())
             }
-            Packet::Disconnect(Disconnect { reason: 0x04, .. }) => Err(End::Gone),
-            Packet::Disconnect(_) => Err(End::Clean),
+            Packet::Disconnect(disconnect) => Err(self.goodbye(&disconnect)),
             Packet::Auth(_) => Err(End::Told(0x8c)),
             _ => {
                 let fault = Fault::Protocol("a packet that a client does not send, or not twice");
@@ -450,6 +460,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
+    fn goodbye(&mut self, disconnect: &Disconnect) -> End {
+        if let Some(wanted) = disconnect.properties.number(id::SESSION_EXPIRY) {
+            // A session that was to end with its connection cannot be kept in the end.
+            if self.client.recipient.expiry_s == 0 && wanted > 0 {
+                return End::Told(0x82);
+            }
+            self.expiry_s = wanted.min(self.gate.settings.session_expiry_max_s);
+        }
+        if disconnect.reason == 0x04 { End::Gone } else { End::Clean }
+    }
+
     async fn command(&self, command: Command) -> Result<(), End> {
         self.gate.commands.send(command).await.map_err(|_| End::Stopping)
     }
@@ -480,25 +501,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(())
     }
 
-    async fn publish_will(&mut self) {
-        let Some(will) = self.client.will.take() else { return };
-        if !self.client.recipient.principal.may_publish(&will.topic) {
-            return self.deny(&will.topic);
+    /// Publishes the will, or gives it back if it is to wait.
+    async fn publish_will(&mut self) -> Option<(Box<Will>, u32)> {
+        let will = self.client.will.take()?;
+        let delay_s = will.properties.number(id::WILL_DELAY).unwrap_or(0).min(self.expiry_s);
+        if delay_s > 0 {
+            return Some((will, delay_s));
         }
-        // A will delay ends with the session at the latest, and sessions end with their connection.
-        let message = Message {
-            origin: self.client.recipient.id,
-            packet_id: 0,
-            qos: will.qos,
-            retain: will.retain,
-            expires_ms: expires_ms(&will.properties),
-            topic: will.topic.clone(),
-            properties: will.properties.forwarded(),
-            payload: will.payload.clone(),
-        };
+        if !self.client.recipient.principal.may_publish(&will.topic) {
+            self.deny(&will.topic);
+            return None;
+        }
+        let message = Message::of_will(&will, self.client.recipient.id);
         if let Ok(sent) = self.gate.ingress.send(&mut vec![message.envelope()]).await {
             self.sent = sent;
         }
+        None
     }
 
     /// Writes what is left and the reason, and gives the client a moment to read it: closing a socket with unread
@@ -551,11 +569,4 @@ fn keep_alive(seconds: u16) -> Duration {
 
 fn ack(packet_id: u16, reason: u8) -> Ack {
     Ack { packet_id, reason, properties: Properties::new() }
-}
-
-fn expires_ms(properties: &Properties) -> Option<i64> {
-    if properties.is_empty() {
-        return None;
-    }
-    properties.number(id::MESSAGE_EXPIRY).map(|seconds| now_ms() + i64::from(seconds) * 1000)
 }

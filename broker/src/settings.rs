@@ -24,6 +24,12 @@ pub struct Settings {
     pub queue_bytes_max: usize,
     /// Subscriptions of one session.
     pub subscriptions_max: usize,
+    /// How long a session may stay without its connection; version 3 clients that want one stay as long. 0: not at all.
+    pub session_expiry_max_s: u32,
+    /// Sessions without their connection; half of them may be anonymous. When full, no more are kept.
+    pub away_sessions_max: usize,
+    /// Messages kept for them all; when it is more, the largest queues are given up with their sessions.
+    pub away_bytes_max: usize,
     /// A client that takes nothing for so long is disconnected.
     pub write_timeout_s: u64,
     /// Keep alive for MQTT 5 clients that ask for none.
@@ -46,6 +52,9 @@ impl Default for Settings {
             queue_messages_max: 1_000,
             queue_bytes_max: 1 << 20,
             subscriptions_max: 100,
+            session_expiry_max_s: 3_600,
+            away_sessions_max: 2_000,
+            away_bytes_max: 64 << 20,
             write_timeout_s: 30,
             keep_alive_s: 900,
             retained_messages_max: 10_000,

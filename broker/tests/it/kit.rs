@@ -88,6 +88,16 @@ impl Night {
         self.stop.cancel();
     }
 
+    /// Waits until the counters say so.
+    pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Counters) -> bool) {
+        within(what, async {
+            while !is_so(&self.counters) {
+                tokio::time::timeout(Duration::from_millis(5), std::future::pending::<()>()).await.ok();
+            }
+        })
+        .await;
+    }
+
     pub(crate) async fn close(self) {
         self.stop.cancel();
         within("the broker to stop", self.task).await.expect("no panic").expect("no error");

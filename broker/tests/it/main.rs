@@ -9,4 +9,6 @@ mod delivery;
 mod exactly_once;
 mod kit;
 mod robust;
+mod sessions;
+mod shared;
 mod websocket;

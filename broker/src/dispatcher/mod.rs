@@ -1,0 +1,362 @@
+//! The one task that owns subscriptions and retained messages, and hands every message to those who want it.
+//!
+//! Messages from the pipe and commands from connections pass one loop, so nothing here needs a lock, and what a client
+//! gets retained and live is in the right order.
+
+mod brake;
+mod sessions;
+mod subscribing;
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::access::{Changes as _, Principal, Tokens};
+use crate::clock::now_ms;
+use crate::codec::{Properties, Subscribe, Unsubscribe, Version, Will};
+use crate::counters::Counters;
+use crate::message::{self, Message, SessionId};
+use crate::outbox::{Delivery, Ending, Fate, Outbox, Published};
+use crate::pipe::{Broken, Tap};
+use crate::retained::Retained;
+use crate::settings::Settings;
+use crate::subscriptions::{Subscription, Subscriptions};
+
+/// Messages routed before commands get their turn.
+const TURN: usize = 64;
+
+/// How long sessions may take to end when the broker stops.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// A client as the dispatcher sees it.
+#[derive(Debug)]
+pub(crate) struct Recipient {
+    pub id: SessionId,
+    pub client_id: Bytes,
+    pub principal: Arc<Principal>,
+    /// Where an anonymous client comes from; of the others it does not matter.
+    pub place: Option<IpAddr>,
+    pub version: Version,
+    /// How long the session stays after its connection; 0: not at all.
+    pub expiry_s: u32,
+    pub outbox: Outbox,
+}
+
+impl Recipient {
+    /// The connection is gone. What was promised to the client stays only if the session does.
+    pub(crate) fn leave(&self, expiry_s: u32) {
+        if expiry_s > 0 { self.outbox.park() } else { self.outbox.shut() }
+    }
+}
+
+/// A connection on its way in.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    pub recipient: Arc<Recipient>,
+    pub clean_start: bool,
+    /// Answered, with whether a session was there, once a former connection of the same client is gone, will included.
+    /// Dropped when it is not to be.
+    pub attached: oneshot::Sender<bool>,
+}
+
+/// What a connection leaves behind.
+#[derive(Debug)]
+pub(crate) struct Leave {
+    pub expiry_s: u32,
+    /// A will that is to wait, and for how long. All others are published before the connection leaves.
+    pub will: Option<(Box<Will>, u32)>,
+}
+
+/// What connections ask for. `after` is the last message that the connection put into the pipe: the command is carried
+/// out when that has been routed, so a client's packets take effect in the order it sent them.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Attach(Newcomer),
+    Detach { session: SessionId, after: u64, leave: Leave },
+    Subscribe { session: SessionId, after: u64, subscribe: Subscribe },
+    Unsubscribe { session: SessionId, after: u64, unsubscribe: Unsubscribe },
+}
+
+impl Command {
+    fn after(&self) -> u64 {
+        match self {
+            Self::Attach(_) => 0,
+            Self::Detach { after, .. } | Self::Subscribe { after, .. } | Self::Unsubscribe { after, .. } => {
+                *after
+            }
+        }
+    }
+}
+
+/// Sessions are known by who they are and the client id: nobody can take over a client of somebody else. Of anonymous
+/// clients the address is part of who they are.
+type Name = (String, Option<IpAddr>, Bytes);
+
+#[derive(Debug)]
+struct Session {
+    recipient: Arc<Recipient>,
+    filters: Vec<Bytes>,
+    patience: Duration,
+    patience_at: Instant,
+    away: Option<Away>,
+}
+
+/// A session whose connection is gone.
+#[derive(Debug)]
+struct Away {
+    until: Instant,
+    will: Option<(Box<Will>, Instant)>,
+}
+
+/// Who does not keep up.
+#[derive(Debug, Default)]
+struct Behind {
+    slow: Vec<SessionId>,
+    /// Their queue has overflowed.
+    lost: Vec<SessionId>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Dispatcher {
+    settings: Arc<Settings>,
+    counters: Arc<Counters>,
+    tokens: Tokens,
+    tap: Tap,
+    commands: mpsc::Receiver<Command>,
+    /// Told by outboxes that were nearly full.
+    relief: Arc<Notify>,
+    sessions: HashMap<SessionId, Session>,
+    names: HashMap<Name, SessionId>,
+    /// Newcomers whose name is still in use by a session that is ending.
+    waiting: HashMap<Name, Newcomer>,
+    /// Sessions without a connection.
+    away: HashSet<SessionId>,
+    subscriptions: Subscriptions,
+    retained: Retained,
+    /// The number of the last message routed.
+    routed: u64,
+    /// A command that has to wait for messages sent before it.
+    postponed: Option<Command>,
+    is_stopping: bool,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        counters: Arc<Counters>,
+        tokens: Tokens,
+        tap: Tap,
+        commands: mpsc::Receiver<Command>,
+        relief: Arc<Notify>,
+    ) -> Self {
+        let retained = Retained::new(settings.retained_messages_max, settings.retained_bytes_max);
+        let mut dispatcher = Self {
+            settings,
+            counters,
+            tokens,
+            tap,
+            commands,
+            relief,
+            sessions: HashMap::new(),
+            names: HashMap::new(),
+            waiting: HashMap::new(),
+            away: HashSet::new(),
+            subscriptions: Subscriptions::default(),
+            retained,
+            routed: 0,
+            postponed: None,
+            is_stopping: false,
+        };
+        dispatcher.retain(&Arc::new(version()), 0);
+        dispatcher
+    }
+
+    /// Runs until stopped and every session has gone.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), Broken> {
+        let mut tokens = self.tokens.changes();
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        let mut farewell = None;
+        loop {
+            tokio::select! {
+                envelope = self.tap.next() => {
+                    let behind = self.route_some(envelope?)?;
+                    self.brake(behind.slow).await;
+                    self.give_up(&behind.lost);
+                }
+                Some(command) = self.commands.recv(), if self.postponed.is_none() => {
+                    self.postponed = Some(command);
+                }
+                () = tokens.next() => self.check_tokens(),
+                _ = second.tick() => {
+                    self.check_tokens();
+                    self.check_away(Instant::now());
+                }
+                () = stop.cancelled(), if !self.is_stopping => {
+                    self.is_stopping = true;
+                    farewell = Some(Instant::now() + FAREWELL);
+                    self.waiting.clear();
+                    self.forget_away();
+                    for session in self.sessions.values() {
+                        session.recipient.outbox.end(Ending::Stopping);
+                    }
+                }
+            }
+            self.carry_out();
+            if self.is_stopping
+                && (self.sessions.is_empty() || farewell.is_some_and(|at| Instant::now() >= at))
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Carries out commands up to one that has to wait.
+    fn carry_out(&mut self) {
+        for _ in 0..TURN {
+            let Some(command) = self.postponed.take().or_else(|| self.commands.try_recv().ok()) else {
+                return;
+            };
+            if command.after() > self.routed {
+                self.postponed = Some(command);
+                return;
+            }
+            match command {
+                Command::Attach(newcomer) => self.attach(newcomer),
+                Command::Detach { session, leave, .. } => self.detach(session, leave),
+                Command::Subscribe { session, subscribe, .. } => self.subscribe(session, &subscribe),
+                Command::Unsubscribe { session, unsubscribe, .. } => self.unsubscribe(session, &unsubscribe),
+            }
+        }
+    }
+
+    /// Routes this message and those already waiting behind it, a turn's worth; stops at clients that fall behind.
+    fn route_some(&mut self, envelope: Bytes) -> Result<Behind, Broken> {
+        let now_ms = now_ms();
+        let mut behind = Behind::default();
+        let mut routed = Vec::new();
+        let mut next = Some(envelope);
+        while let Some(envelope) = next {
+            routed.extend(self.route(envelope, now_ms, &mut behind));
+            let is_enough = !behind.slow.is_empty() || routed.len() >= TURN;
+            next = if is_enough { None } else { self.tap.ready()? };
+        }
+        // All acknowledgements of a publisher at once: they then leave in one write.
+        for same in routed.chunk_by(|(one, _), (other, _)| one == other) {
+            if let Some(origin) = self.sessions.get(&same[0].0) {
+                origin.recipient.outbox.acknowledge(same.iter().map(|(_, published)| *published));
+            }
+        }
+        Ok(behind)
+    }
+
+    /// Gives back who waits for which acknowledgement.
+    fn route(&mut self, envelope: Bytes, now_ms: i64, behind: &mut Behind) -> Option<(SessionId, Published)> {
+        let seq = message::seq(&envelope).unwrap_or_default();
+        let Some(message) = Message::open(envelope) else {
+            tracing::error!(seq, "the pipe gave back something that is not an envelope");
+            return None;
+        };
+        let message = Arc::new(message);
+        self.counters.published.add(1);
+        self.hand_out(&message, now_ms, behind);
+        self.routed = seq;
+        let qos = if message.packet_id == 0 { 0 } else { message.qos };
+        Some((message.origin, Published { packet_id: message.packet_id, qos }))
+    }
+
+    fn hand_out(&mut self, message: &Arc<Message>, now_ms: i64, behind: &mut Behind) {
+        if message.is_expired(now_ms) {
+            return;
+        }
+        if message.retain {
+            self.retain(message, now_ms);
+        }
+        self.deliver(message, behind);
+        self.subscriptions.chosen(&message.topic, &mut |member| {
+            self.deliver_to(message, &[member], behind);
+        });
+    }
+
+    fn retain(&mut self, message: &Arc<Message>, now_ms: i64) {
+        if self.retained.set(message, now_ms).is_err() {
+            self.counters.dropped.add(1);
+            let topic = String::from_utf8_lossy(&message.topic);
+            tracing::warn!(%topic, "the store of retained messages is full; the message is not kept");
+        }
+        self.counters.retained.set(self.retained.len() as u64);
+    }
+
+    fn deliver(&self, message: &Arc<Message>, behind: &mut Behind) {
+        let groups = self.subscriptions.matching(&message.topic);
+        if let [group] = &groups[..] {
+            for subscription in group.values() {
+                self.deliver_to(message, &[subscription], behind);
+            }
+            return;
+        }
+        // A client whose filters overlap gets one copy, with the highest QoS and all ids.
+        let mut found: Vec<&Subscription> = groups.iter().flat_map(|group| group.values()).collect();
+        found.sort_unstable_by_key(|subscription| subscription.recipient.id);
+        for same in found.chunk_by(|one, other| one.recipient.id == other.recipient.id) {
+            self.deliver_to(message, same, behind);
+        }
+    }
+
+    fn deliver_to(&self, message: &Arc<Message>, subscriptions: &[&Subscription], behind: &mut Behind) {
+        let mut qos = None;
+        let mut retain = false;
+        let mut ids = Vec::new();
+        let mut is_covered = false;
+        for subscription in subscriptions {
+            if subscription.no_local && subscription.recipient.id == message.origin {
+                continue;
+            }
+            qos = qos.max(Some(subscription.qos));
+            retain |= subscription.retain_as_published && message.retain;
+            is_covered |= subscription.is_covered;
+            ids.extend(subscription.id);
+        }
+        let (Some(qos), Some(first)) = (qos, subscriptions.first()) else { return };
+        let recipient = &first.recipient;
+        if !is_covered && !recipient.principal.may_read(&message.topic) {
+            return;
+        }
+        let delivery = Delivery {
+            message: message.clone(),
+            qos: qos.min(message.qos),
+            retain,
+            is_stored: false,
+            subscription_ids: (!ids.is_empty()).then(|| ids.into_boxed_slice()),
+        };
+        match recipient.outbox.deliver(delivery) {
+            Fate::Queued => {}
+            Fate::NearlyFull => behind.slow.push(recipient.id),
+            Fate::Dropped => self.counters.dropped.add(1),
+            Fate::Overflow => {
+                behind.lost.push(recipient.id);
+                self.counters.overflowed.add(1);
+                let client = String::from_utf8_lossy(&recipient.client_id);
+                tracing::warn!(%client, "a client reads too slowly and is disconnected");
+            }
+        }
+    }
+}
+
+/// The first of the broker's own topics.
+fn version() -> Message {
+    Message {
+        origin: 0,
+        packet_id: 0,
+        qos: 0,
+        retain: true,
+        expires_ms: None,
+        topic: Bytes::from_static(b"$SYS/broker/version"),
+        properties: Properties::new(),
+        payload: Bytes::from_static(concat!("pika ", env!("CARGO_PKG_VERSION")).as_bytes()),
+    }
+}
