@@ -27,6 +27,8 @@ pub struct Counters {
     pub malformed: Count,
     /// Retained messages now.
     pub retained: Count,
+    /// Attempts to write retained messages to disk that failed.
+    pub journal_failed: Count,
     denied_logged_ms: AtomicI64,
 }
 

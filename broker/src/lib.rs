@@ -9,6 +9,7 @@ pub mod counters;
 mod dispatcher;
 mod gate;
 mod handshake;
+mod journal;
 mod leaving;
 mod listeners;
 mod message;
@@ -121,7 +122,7 @@ impl Broker {
                 }
             });
         }
-        let dispatcher = Dispatcher::new(
+        let mut dispatcher = Dispatcher::new(
             settings.clone(),
             self.counters.clone(),
             self.tokens.clone(),
@@ -129,6 +130,15 @@ impl Broker {
             received,
             relief.clone(),
         );
+        // Before anybody can connect, so that nobody sees a broker without its retained messages.
+        let journal = settings.retained_directory.as_deref().map(|directory| {
+            let debounce = Duration::from_millis(settings.retained_debounce_ms);
+            journal::open(directory, debounce, settings.retained_messages_max, self.counters.clone())
+        });
+        let journal = journal.transpose()?.map(|(journal, writer, messages)| {
+            dispatcher.restore(journal.clone(), &messages);
+            (journal, writer)
+        });
         let gate = Arc::new(Gate {
             anonymous: settings.anonymous_read.then(|| Arc::new(Principal::anonymous())),
             settings,
@@ -151,6 +161,13 @@ impl Broker {
         // A task of its own, so that a panic in it ends the broker instead of leaving it deaf.
         let dispatched = tokio::spawn(dispatcher.run(ending.clone())).await;
         ending.cancel();
+        if let Some((journal, writer)) = journal {
+            journal.close();
+            let finished = tokio::task::spawn_blocking(|| writer.finish());
+            if tokio::time::timeout(FAREWELL, finished).await.is_err() {
+                tracing::error!("the disk did not take the retained messages in time");
+            }
+        }
         gate.tasks.close();
         if tokio::time::timeout(FAREWELL, gate.tasks.wait()).await.is_err() {
             tracing::warn!(left = gate.tasks.len(), "connections did not end in time");

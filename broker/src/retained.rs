@@ -63,6 +63,10 @@ impl Retained {
             .map(|(_, message)| message)
     }
 
+    pub(crate) fn get(&self, topic: &[u8]) -> Option<&Arc<Message>> {
+        self.messages.get(topic)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
     }

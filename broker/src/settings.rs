@@ -1,5 +1,7 @@
 //! The broker's section of the settings.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 /// Every value has a default that works on a laptop. Listeners are bound by the caller, so addresses are not here.
@@ -34,6 +36,10 @@ pub struct Settings {
     pub write_timeout_s: u64,
     /// Keep alive for MQTT 5 clients that ask for none.
     pub keep_alive_s: u16,
+    /// Where retained messages are kept across restarts. Without it they are kept in memory only.
+    pub retained_directory: Option<PathBuf>,
+    /// How long a change may wait to be written. What is younger is lost when the process is killed.
+    pub retained_debounce_ms: u64,
     /// Retained messages kept; when full, new topics are not retained, known ones still change.
     pub retained_messages_max: usize,
     /// The same in bytes.
@@ -57,6 +63,8 @@ impl Default for Settings {
             away_bytes_max: 64 << 20,
             write_timeout_s: 30,
             keep_alive_s: 900,
+            retained_directory: None,
+            retained_debounce_ms: 100,
             retained_messages_max: 10_000,
             retained_bytes_max: 16 << 20,
         }

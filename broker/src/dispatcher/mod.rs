@@ -20,6 +20,7 @@ use crate::access::{Changes as _, Principal, Tokens};
 use crate::clock::now_ms;
 use crate::codec::{Properties, Subscribe, Unsubscribe, Version, Will};
 use crate::counters::Counters;
+use crate::journal::Journal;
 use crate::message::{self, Message, SessionId};
 use crate::outbox::{Delivery, Ending, Fate, Outbox, Published};
 use crate::pipe::{Broken, Tap};
@@ -138,6 +139,7 @@ pub(crate) struct Dispatcher {
     away: HashSet<SessionId>,
     subscriptions: Subscriptions,
     retained: Retained,
+    journal: Option<Journal>,
     /// The number of the last message routed.
     routed: u64,
     /// A command that has to wait for messages sent before it.
@@ -168,12 +170,22 @@ impl Dispatcher {
             away: HashSet::new(),
             subscriptions: Subscriptions::default(),
             retained,
+            journal: None,
             routed: 0,
             postponed: None,
             is_stopping: false,
         };
         dispatcher.retain(&Arc::new(version()), 0);
         dispatcher
+    }
+
+    /// Takes what an earlier broker retained; from now on, changes are noted.
+    pub(crate) fn restore(&mut self, journal: Journal, messages: &[Arc<Message>]) {
+        let now_ms = now_ms();
+        for message in messages {
+            self.retain(message, now_ms);
+        }
+        self.journal = Some(journal);
     }
 
     /// Runs until stopped and every session has gone.
@@ -289,6 +301,12 @@ impl Dispatcher {
             tracing::warn!(%topic, "the store of retained messages is full; the message is not kept");
         }
         self.counters.retained.set(self.retained.len() as u64);
+        // The broker's own topics are made anew each time.
+        if let Some(journal) = &self.journal
+            && !message.topic.starts_with(b"$")
+        {
+            journal.note(&message.topic, self.retained.get(&message.topic));
+        }
     }
 
     fn deliver(&self, message: &Arc<Message>, behind: &mut Behind) {

@@ -6,6 +6,7 @@ extern crate pika_broker as broker;
 mod access;
 mod clients;
 mod delivery;
+mod durable;
 mod exactly_once;
 mod kit;
 mod robust;
