@@ -15,10 +15,12 @@ mod listeners;
 mod message;
 mod outbox;
 mod pipe;
+mod proxy;
 mod retained;
 mod session;
 mod settings;
 mod subscriptions;
+mod tls;
 pub mod topic;
 mod tree;
 mod websocket;
@@ -39,7 +41,10 @@ pub use counters::Counters;
 use dispatcher::Dispatcher;
 use gate::{Gate, Transport};
 pub use listeners::Listeners;
+pub use proxy::{BadNetwork, Network};
 pub use settings::Settings;
+use tls::Certificate;
+pub use tls::TlsSettings;
 
 /// Subscribes and the like under way to the dispatcher; when full, connections wait with theirs.
 const COMMANDS_MAX: usize = 1024;
@@ -91,8 +96,23 @@ impl Broker {
     /// Runs on a thread of its own: spread over several workers, each step of a message would wake another of them, which
     /// costs more than the step (ADR 0002).
     pub async fn run(self, listeners: Listeners, stop: CancellationToken) -> anyhow::Result<()> {
-        let tcp = listeners.tcp.into_std()?;
-        let websocket = listeners.websocket.map(TcpListener::into_std).transpose()?;
+        let certificate = (listeners.tls.is_some() || listeners.websocket_tls.is_some())
+            .then(|| Certificate::load(&self.settings.tls).map(Arc::new))
+            .transpose()?;
+        let transport = |is_tls: bool, is_websocket| Transport {
+            tls: certificate.clone().filter(|_| is_tls),
+            is_websocket,
+        };
+        let mut entrances = vec![(listeners.tcp.into_std()?, transport(false, false))];
+        for (listener, transport) in [
+            (listeners.websocket, transport(false, true)),
+            (listeners.tls, transport(true, false)),
+            (listeners.websocket_tls, transport(true, true)),
+        ] {
+            if let Some(listener) = listener {
+                entrances.push((listener.into_std()?, transport));
+            }
+        }
         // Ends everything here when the dispatcher fails or this future is dropped.
         let ending = stop.child_token();
         let _ended = ending.clone().drop_guard();
@@ -100,15 +120,24 @@ impl Broker {
         let (result, awaited) = oneshot::channel();
         std::thread::Builder::new().name("broker".to_owned()).spawn(move || {
             _ = result.send(runtime.block_on(async move {
-                let tcp = TcpListener::from_std(tcp)?;
-                let websocket = websocket.map(TcpListener::from_std).transpose()?;
-                self.serve(Listeners { tcp, websocket }, ending).await
+                if let Some(certificate) = certificate {
+                    tokio::spawn(certificate.follow());
+                }
+                let entrances = entrances.into_iter().map(|(listener, transport)| {
+                    TcpListener::from_std(listener).map(|listener| (listener, transport))
+                });
+                let entrances = entrances.collect::<Result<Vec<_>, _>>()?;
+                self.serve(entrances, ending).await
             }));
         })?;
         awaited.await.context("the broker's thread panicked")?
     }
 
-    async fn serve(self, listeners: Listeners, ending: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(
+        self,
+        entrances: Vec<(TcpListener, Transport)>,
+        ending: CancellationToken,
+    ) -> anyhow::Result<()> {
         let settings = Arc::new(self.settings);
         let (ingress, tap) = pipe::open()?;
         let (commands, received) = mpsc::channel(COMMANDS_MAX);
@@ -152,11 +181,10 @@ impl Broker {
             sessions: AtomicU64::new(1),
             handshakes: Mutex::new(HashMap::new()),
         });
-        tracing::info!(mqtt = ?listeners.tcp.local_addr().ok(), "broker is ready");
-        let Listeners { tcp, websocket } = listeners;
-        gate.tasks.spawn(gate::accept(gate.clone(), tcp, Transport::Tcp));
-        if let Some(websocket) = websocket {
-            gate.tasks.spawn(gate::accept(gate.clone(), websocket, Transport::WebSocket));
+        for (listener, transport) in entrances {
+            let (address, is_tls) = (listener.local_addr().ok(), transport.tls.is_some());
+            tracing::info!(?address, is_tls, is_websocket = transport.is_websocket, "broker is ready");
+            gate.tasks.spawn(gate::accept(gate.clone(), listener, transport));
         }
         // A task of its own, so that a panic in it ends the broker instead of leaving it deaf.
         let dispatched = tokio::spawn(dispatcher.run(ending.clone())).await;

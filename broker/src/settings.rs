@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::proxy::Network;
+use crate::tls::TlsSettings;
+
 /// Every value has a default that works on a laptop. Listeners are bound by the caller, so addresses are not here.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -12,6 +15,12 @@ pub struct Settings {
     pub anonymous_read: bool,
     /// Origins of pages that may connect over WebSocket, such as `https://example.org`. Empty: any.
     pub websocket_origins: Vec<String>,
+    /// For the listeners with TLS.
+    pub tls: TlsSettings,
+    /// Whether `proxies` begin connections with a PROXY protocol header, version 2, which tells the client's address.
+    pub proxy_protocol: bool,
+    /// Addresses and networks whose header is believed. All their connections need one; those of others must not.
+    pub proxies: Vec<Network>,
     /// Sessions at the same time; more are refused with "server unavailable" or "quota exceeded".
     pub connections_max: usize,
     /// Connections from one address that have not sent CONNECT yet; more are closed at once.
@@ -51,6 +60,9 @@ impl Default for Settings {
         Self {
             anonymous_read: true,
             websocket_origins: Vec::new(),
+            tls: TlsSettings::default(),
+            proxy_protocol: false,
+            proxies: Vec::new(),
             connections_max: 20_000,
             handshakes_per_address_max: 2_000,
             handshake_timeout_s: 5,

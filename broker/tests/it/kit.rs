@@ -16,7 +16,7 @@ use broker::{Broker, Counters, Listeners, Settings};
 use bytes::{Bytes, BytesMut};
 use store::{Token, TokenKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,9 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 pub(crate) struct Night {
     pub(crate) tcp: SocketAddr,
     pub(crate) websocket: SocketAddr,
+    /// With TLS, if the settings name a certificate.
+    pub(crate) tls: Option<SocketAddr>,
+    pub(crate) websocket_tls: Option<SocketAddr>,
     pub(crate) tokens: Tokens,
     pub(crate) counters: Arc<Counters>,
     pub(crate) fault: Arc<Notify>,
@@ -72,7 +75,12 @@ impl Night {
 
     pub(crate) async fn with(settings: Settings) -> Self {
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let with_tls = settings.tls.certificate.is_some().then_some(local);
         let listeners = Listeners::bind(local, Some(local)).expect("free ports");
+        let listeners = listeners.with_tls(with_tls, with_tls).expect("free ports");
+        let address =
+            |listener: &Option<TcpListener>| listener.as_ref().map(|one| one.local_addr().expect("bound"));
+        let (tls, websocket_tls) = (address(&listeners.tls), address(&listeners.websocket_tls));
         let tcp = listeners.tcp.local_addr().expect("bound");
         let websocket = listeners.websocket.as_ref().expect("asked for").local_addr().expect("bound");
         let tokens = Tokens::new();
@@ -81,7 +89,7 @@ impl Night {
         let (counters, fault) = (broker.counters(), broker.fault());
         let stop = CancellationToken::new();
         let task = tokio::spawn(broker.run(listeners, stop.clone()));
-        Self { tcp, websocket, tokens, counters, fault, stop, task }
+        Self { tcp, websocket, tls, websocket_tls, tokens, counters, fault, stop, task }
     }
 
     pub(crate) fn begin_to_stop(&self) {
