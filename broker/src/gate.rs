@@ -1,9 +1,8 @@
 //! The way in: accept loops, limits before login, and what every connection needs to know.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,7 +15,8 @@ use tokio_util::task::TaskTracker;
 use crate::access::{Principal, Tokens};
 use crate::counters::Counters;
 use crate::dispatcher::Command;
-use crate::handshake::{self, SMALL_PACKET};
+use crate::handshake::{self, SMALL_PACKET, place};
+use crate::limits::{Failures, Held, Rates, Tallies};
 use crate::message::SessionId;
 use crate::pipe::Ingress;
 use crate::proxy;
@@ -40,7 +40,11 @@ pub(crate) struct Gate {
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) sessions: AtomicU64,
-    pub(crate) handshakes: Mutex<HashMap<IpAddr, usize>>,
+    pub(crate) handshakes: Tallies<IpAddr>,
+    pub(crate) by_address: Tallies<IpAddr>,
+    pub(crate) by_token: Tallies<String>,
+    pub(crate) failures: Failures<IpAddr>,
+    pub(crate) rates: Rates,
 }
 
 /// What is spoken on a listener.
@@ -169,32 +173,15 @@ enum Entrance {
     Proxy(IpAddr),
 }
 
-/// Counts a connection of an address until it has sent CONNECT.
+/// A connection that has not sent CONNECT yet, counted for its address.
 struct Handshake {
-    gate: Arc<Gate>,
     address: IpAddr,
+    _held: Held<IpAddr>,
 }
 
 impl Handshake {
-    fn begin(gate: &Arc<Gate>, address: IpAddr) -> Option<Self> {
-        let mut handshakes = gate.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = handshakes.entry(address).or_default();
-        if *count >= gate.settings.handshakes_per_address_max {
-            return None;
-        }
-        *count += 1;
-        Some(Self { gate: gate.clone(), address })
-    }
-}
-
-impl Drop for Handshake {
-    fn drop(&mut self) {
-        let mut handshakes = self.gate.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = handshakes.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                handshakes.remove(&self.address);
-            }
-        }
+    fn begin(gate: &Gate, address: IpAddr) -> Option<Self> {
+        let held = gate.handshakes.hold(place(address), gate.settings.handshakes_per_address_max)?;
+        Some(Self { address, _held: held })
     }
 }

@@ -3,19 +3,21 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 
-use crate::access::Refused;
+use crate::access::{Principal, Refused};
 use crate::clock::now_ms;
 use crate::codec::{ConnAck, Connect, Fault, Packet, Properties, Version, Will, decode_connect, encode, id};
 use crate::dispatcher::{Command, Newcomer, Recipient};
 use crate::gate::Gate;
 use crate::leaving::Leaving;
+use crate::limits::Bucket;
 use crate::outbox::{Limits, Load, Outbox};
-use crate::session::{Client, RECEIVE_MAX, TOPIC_ALIAS_MAX};
+use crate::session::{Client, Places, RECEIVE_MAX, TOPIC_ALIAS_MAX};
 
 /// Largest CONNECT packet: before we know who it is, and largest packet from those who may only read.
 pub(crate) const SMALL_PACKET: usize = 16 << 10;
@@ -33,6 +35,7 @@ const BAD_VERSION: Code = Code(1, 0x84);
 const BAD_CLIENT_ID: Code = Code(2, 0x85);
 const UNAVAILABLE: Code = Code(3, 0x88);
 const FULL: Code = Code(3, 0x97);
+const CROWDED: Code = Code(3, 0x97);
 const BAD_LOGIN: Code = Code(4, 0x86);
 const NOT_AUTHORIZED: Code = Code(5, 0x87);
 const BAD_AUTH_METHOD: Code = Code(5, 0x8c);
@@ -60,11 +63,11 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     match admit(&connect, address, gate).await {
-        Ok(Admitted { leaving, recipient, properties, session_present }) => {
+        Ok(Admitted { leaving, recipient, properties, session_present, places }) => {
             let mut out = BytesMut::new();
             let ack = ConnAck { session_present, code: 0, properties };
             encode(&Packet::ConnAck(ack), connect.version, &mut out);
-            Some((client(&connect, recipient, input, out, gate), leaving))
+            Some((client(&connect, recipient, places, input, out, gate), leaving))
         }
         Err(Some(code)) => {
             gate.counters.refused.add(1);
@@ -80,6 +83,7 @@ struct Admitted {
     recipient: Arc<Recipient>,
     properties: Properties,
     session_present: bool,
+    places: Places,
 }
 
 /// Decides about a CONNECT and attaches the session. An error without a code means: close without a word.
@@ -92,17 +96,25 @@ async fn admit(connect: &Connect, address: IpAddr, gate: &Arc<Gate>) -> Result<A
         return Err(Some(BAD_CLIENT_ID));
     }
     let (user, password) = (connect.user_name.as_deref(), connect.password.as_deref());
-    let principal =
-        gate.tokens.login(user, password, gate.anonymous.as_ref(), now_ms()).map_err(|refused| {
-            Some(match refused {
-                Refused::NotReady => UNAVAILABLE,
-                Refused::BadLogin => BAD_LOGIN,
-                Refused::NoLogin => NOT_AUTHORIZED,
-            })
-        })?;
+    let principal = match gate.tokens.login(user, password, gate.anonymous.as_ref(), now_ms()) {
+        Ok(principal) => principal,
+        Err(Refused::NotReady) => return Err(Some(UNAVAILABLE)),
+        Err(Refused::NoLogin) => return Err(Some(NOT_AUTHORIZED)),
+        Err(Refused::BadLogin) => {
+            gate.counters.failed_logins.add(1);
+            let max = gate.settings.failed_logins_per_address_max;
+            let delay = gate.failures.add(place(address), max, Instant::now()).ok_or(None)?;
+            tokio::time::sleep(delay).await;
+            return Err(Some(BAD_LOGIN));
+        }
+    };
     if gate.counters.connections.get() >= gate.settings.connections_max as u64 {
         return Err(Some(FULL));
     }
+    let Some(places) = places(address, &principal, gate) else {
+        gate.counters.crowded.add(1);
+        return Err(Some(CROWDED));
+    };
     let expiry_s = match connect.properties.number(id::SESSION_EXPIRY) {
         Some(wanted) if version.is_v5() => wanted,
         None if !version.is_v5() && !connect.clean_start => u32::MAX,
@@ -151,7 +163,20 @@ async fn admit(connect: &Connect, address: IpAddr, gate: &Arc<Gate>) -> Result<A
     let is_present = is_attached.await.map_err(|_| None)?;
     // Version 3.1 has no word for it.
     let session_present = is_present && version != Version::V31;
-    Ok(Admitted { leaving, recipient, properties, session_present })
+    Ok(Admitted { leaving, recipient, properties, session_present, places })
+}
+
+/// The connection's places, if there are any left.
+fn places(address: IpAddr, principal: &Principal, gate: &Gate) -> Option<Places> {
+    let (settings, mut places) = (&gate.settings, Places::default());
+    if !address.to_canonical().is_loopback() {
+        places.address = Some(gate.by_address.hold(place(address), settings.connections_per_address_max)?);
+    }
+    if !principal.name().is_empty() {
+        let name = principal.name().to_owned();
+        places.token = Some(gate.by_token.hold(name, settings.connections_per_token_max)?);
+    }
+    Some(places)
 }
 
 /// Whom we count as one place: an address, of IPv6 the network that a household has.
@@ -165,6 +190,7 @@ pub(crate) fn place(address: IpAddr) -> IpAddr {
 fn client(
     connect: &Connect,
     recipient: Arc<Recipient>,
+    places: Places,
     input: BytesMut,
     out: BytesMut,
     gate: &Gate,
@@ -177,6 +203,13 @@ fn client(
         0 => Some(gate.settings.keep_alive_s),
         seconds => Some(seconds),
     };
+    let principal = &recipient.principal;
+    let is_limited = principal.may_publish_anything() && !principal.is_service();
+    let rates = is_limited.then(|| {
+        let (settings, now) = (&gate.settings, Instant::now());
+        let shared = gate.rates.of(principal.name(), settings.token_publishes_per_s, now);
+        (Bucket::new(settings.client_publishes_per_s, now), shared)
+    });
     Client {
         packet_bytes_max: gate.packet_bytes_max(&recipient.principal),
         client_packet_bytes_max: number(id::MAXIMUM_PACKET_SIZE).map_or(usize::MAX, |max| max as usize),
@@ -191,6 +224,8 @@ fn client(
             })
         }),
         keep_alive_s,
+        rates,
+        _places: places,
         input,
         out,
     }

@@ -11,6 +11,7 @@ mod gate;
 mod handshake;
 mod journal;
 mod leaving;
+mod limits;
 mod listeners;
 mod message;
 mod outbox;
@@ -25,9 +26,8 @@ pub mod topic;
 mod tree;
 mod websocket;
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -40,6 +40,7 @@ use access::{Principal, Tokens};
 pub use counters::Counters;
 use dispatcher::Dispatcher;
 use gate::{Gate, Transport};
+use limits::{Failures, Rates, Tallies};
 pub use listeners::Listeners;
 pub use proxy::{BadNetwork, Network};
 pub use settings::Settings;
@@ -179,7 +180,11 @@ impl Broker {
             stop: ending.clone(),
             tasks: TaskTracker::new(),
             sessions: AtomicU64::new(1),
-            handshakes: Mutex::new(HashMap::new()),
+            handshakes: Tallies::default(),
+            by_address: Tallies::default(),
+            by_token: Tallies::default(),
+            failures: Failures::default(),
+            rates: Rates::default(),
         });
         for (listener, transport) in entrances {
             let (address, is_tls) = (listener.local_addr().ok(), transport.tls.is_some());

@@ -303,6 +303,7 @@ mod tests {
             topic: Bytes::from_static(b"t"),
             properties: Properties::new(),
             payload: Bytes::copy_from_slice(&number.to_be_bytes()),
+            held: crate::message::Held::default(),
         };
         message.envelope()
     }

@@ -67,6 +67,10 @@ impl Retained {
         self.messages.get(topic)
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
     }
@@ -96,6 +100,7 @@ mod tests {
             topic: Bytes::copy_from_slice(topic.as_bytes()),
             properties: Properties::new(),
             payload: Bytes::copy_from_slice(payload.as_bytes()),
+            held: crate::message::Held::default(),
         })
     }
 

@@ -3,8 +3,9 @@
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::codec::{
 use crate::dispatcher::{Command, Leave, Recipient};
 use crate::gate::Gate;
 use crate::leaving::Leaving;
+use crate::limits::{Bucket, Held, lock};
 use crate::message::{Message, expires_ms};
 use crate::outbox::{Answer, Delivery, Ending, Next, Published};
 
@@ -46,9 +48,19 @@ pub(crate) struct Client {
     /// Largest packet we take and it takes.
     pub(crate) packet_bytes_max: usize,
     pub(crate) client_packet_bytes_max: usize,
+    /// How fast it may publish, alone and together with the others of its token; `None`: as fast as it can.
+    pub(crate) rates: Option<(Bucket, Arc<Mutex<Bucket>>)>,
+    pub(crate) _places: Places,
     /// What came after CONNECT already, and what is to be sent first.
     pub(crate) input: BytesMut,
     pub(crate) out: BytesMut,
+}
+
+/// The connection's places among those of its address and of its token, for as long as it lasts.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) address: Option<Held<IpAddr>>,
+    pub(crate) token: Option<Held<String>>,
 }
 
 /// How a session ends, and what a version 5 client is told.
@@ -85,6 +97,8 @@ struct Session<S> {
     aliases: Vec<Bytes>,
     /// Number of the last message this client put into the pipe.
     sent: u64,
+    /// It published too fast, and is not read until then.
+    paused_until: Option<Instant>,
     /// How long the session stays after the connection.
     expiry_s: u32,
     received_at: Instant,
@@ -106,6 +120,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         unacknowledged: 0,
         aliases: Vec::new(),
         sent: 0,
+        paused_until: None,
         received_at: Instant::now(),
         stuck_at: None,
     };
@@ -128,10 +143,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.take_input(timer.as_mut()).await?;
         loop {
             self.fill()?;
-            match self.turn(true, timer.as_mut()).await.map_err(|_| End::Gone)? {
+            let may_read = self.paused_until.is_none();
+            match self.turn(may_read, timer.as_mut()).await.map_err(|_| End::Gone)? {
                 Turn::Received => self.take_input(timer.as_mut()).await?,
                 Turn::Progress => {}
-                Turn::Timer => self.check_time(timer.as_mut())?,
+                Turn::Timer => {
+                    self.check_time(timer.as_mut())?;
+                    if !may_read && self.paused_until.is_none() {
+                        self.take_input(timer.as_mut()).await?;
+                    }
+                }
             }
         }
     }
@@ -146,6 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 match Pin::new(&mut self.stream).poll_write(cx, out) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     Poll::Ready(Ok(len)) => {
+                        self.gate.counters.bytes_sent.add(len as u64);
                         out.advance(len);
                         wrote = true;
                     }
@@ -175,6 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     if bytes.filled().is_empty() {
                         return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                     }
+                    self.gate.counters.bytes_received.add(bytes.filled().len() as u64);
                     self.client.input.extend_from_slice(bytes.filled());
                     return Poll::Ready(Ok(Turn::Received));
                 }
@@ -220,7 +243,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Answer::Subscribed(ack) => Packet::SubAck(ack),
                 Answer::Unsubscribed(ack) => Packet::UnsubAck(ack),
             };
-            encode(&packet, recipient.version, &mut self.client.out);
+            self.reply(&packet);
         }
         let mut now = None;
         while self.client.out.len() < OUT_FULL
@@ -235,7 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     }
                 }
                 Next::Release(packet_id) => {
-                    encode(&Packet::PubRel(ack(packet_id, 0)), recipient.version, &mut self.client.out);
+                    self.reply(&Packet::PubRel(ack(packet_id, 0)));
                 }
             }
         }
@@ -269,6 +292,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return false;
         }
         outgoing.encode(version, &mut self.client.out);
+        self.gate.counters.packets_sent.add(1);
         self.gate.counters.delivered.add(1);
         true
     }
@@ -277,7 +301,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     async fn take_input(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
         let version = self.client.recipient.version;
         let mut batch = Vec::new();
-        loop {
+        while self.paused_until.is_none() {
             let packet = match decode(&mut self.client.input, version, self.client.packet_bytes_max) {
                 Ok(Some(packet)) => packet,
                 Ok(None) => break,
@@ -288,7 +312,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
             };
             self.received_at = Instant::now();
+            self.gate.counters.packets_received.add(1);
             if let Packet::Publish(publish) = packet {
+                self.count_publish(timer.as_mut());
                 match self.publish(publish) {
                     Ok(Some(envelope)) => batch.push(envelope),
                     Ok(None) => {}
@@ -303,6 +329,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.take(packet).await?;
         }
         self.send(&mut batch, timer).await
+    }
+
+    /// Who publishes too fast is not read for a while: TCP slows it down, and nothing is lost.
+    fn count_publish(&mut self, mut timer: Pin<&mut Sleep>) {
+        let Some((own, shared)) = &mut self.client.rates else { return };
+        let (settings, now) = (&self.gate.settings, std::time::Instant::now());
+        let pause = own.take(settings.client_publishes_per_s, now);
+        let pause = pause.max(lock(shared).take(settings.token_publishes_per_s, now));
+        if let Some(pause) = pause {
+            self.gate.counters.throttled.add(1);
+            self.paused_until = Some(Instant::now() + pause);
+            timer.as_mut().reset(self.deadline());
+        }
     }
 
     async fn take(&mut self, packet: Packet) -> Result<(), End> {
@@ -382,6 +421,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             topic,
             properties: properties.forwarded(),
             payload: publish.payload,
+            held: crate::message::Held::default(),
         };
         Ok(Some(message.envelope()))
     }
@@ -418,6 +458,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn reply(&mut self, packet: &Packet) {
+        self.gate.counters.packets_sent.add(1);
         encode(packet, self.client.recipient.version, &mut self.client.out);
     }
 
@@ -480,15 +521,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let silent = self.client.keep_alive_s.map(|seconds| self.received_at + keep_alive(seconds));
         let stuck = self.stuck_at.map(|since| since + self.write_timeout());
         let far = Instant::now() + Duration::from_secs(3600);
-        silent.unwrap_or(far).min(stuck.unwrap_or(far))
+        // While it is not read, it cannot be blamed for being silent.
+        let next = self.paused_until.or(silent);
+        next.unwrap_or(far).min(stuck.unwrap_or(far))
     }
 
     fn write_timeout(&self) -> Duration {
         Duration::from_secs(self.gate.settings.write_timeout_s)
     }
 
-    fn check_time(&self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
+    fn check_time(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
         let now = Instant::now();
+        if self.paused_until.is_some() {
+            self.received_at = now;
+            self.paused_until.take_if(|until| now >= *until);
+        }
         let is_silent =
             self.client.keep_alive_s.is_some_and(|seconds| now >= self.received_at + keep_alive(seconds));
         if is_silent {

@@ -23,6 +23,19 @@ pub struct Settings {
     pub proxies: Vec<Network>,
     /// Sessions at the same time; more are refused with "server unavailable" or "quota exceeded".
     pub connections_max: usize,
+    /// Connections from one address, or one IPv6 household; more are refused. Not for this machine itself, since the
+    /// web server's tunnel carries browsers from everywhere.
+    pub connections_per_address_max: usize,
+    /// Connections with one token. Anonymous clients are limited by their address only.
+    pub connections_per_token_max: usize,
+    /// Failed logins from one address, of which one is forgiven every ten seconds: each is answered later than the one
+    /// before, and above this number not at all.
+    pub failed_logins_per_address_max: u32,
+    /// Messages per second that a client may publish in the long run, and ten seconds' worth at once. Beyond it, it is
+    /// read more slowly. Not for service tokens.
+    pub client_publishes_per_s: u32,
+    /// The same for all clients of one token together.
+    pub token_publishes_per_s: u32,
     /// Connections from one address that have not sent CONNECT yet; more are closed at once.
     pub handshakes_per_address_max: usize,
     /// From the accepted connection to the complete CONNECT packet, WebSocket handshake included.
@@ -33,6 +46,8 @@ pub struct Settings {
     pub queue_messages_max: usize,
     /// The same in bytes.
     pub queue_bytes_max: usize,
+    /// Messages waiting for all clients together. When it is more, the sessions with the largest queues are ended.
+    pub queued_bytes_max: usize,
     /// Subscriptions of one session.
     pub subscriptions_max: usize,
     /// How long a session may stay without its connection; version 3 clients that want one stay as long. 0: not at all.
@@ -45,6 +60,8 @@ pub struct Settings {
     pub write_timeout_s: u64,
     /// Keep alive for MQTT 5 clients that ask for none.
     pub keep_alive_s: u16,
+    /// How often the `$SYS` topics change while somebody looks.
+    pub status_interval_s: u64,
     /// Where retained messages are kept across restarts. Without it they are kept in memory only.
     pub retained_directory: Option<PathBuf>,
     /// How long a change may wait to be written. What is younger is lost when the process is killed.
@@ -64,17 +81,24 @@ impl Default for Settings {
             proxy_protocol: false,
             proxies: Vec::new(),
             connections_max: 20_000,
+            connections_per_address_max: 1_000,
+            connections_per_token_max: 5_000,
+            failed_logins_per_address_max: 20,
+            client_publishes_per_s: 100,
+            token_publishes_per_s: 300,
             handshakes_per_address_max: 2_000,
             handshake_timeout_s: 5,
             packet_bytes_max: 256 << 10,
             queue_messages_max: 1_000,
             queue_bytes_max: 1 << 20,
+            queued_bytes_max: 256 << 20,
             subscriptions_max: 100,
             session_expiry_max_s: 3_600,
             away_sessions_max: 2_000,
             away_bytes_max: 64 << 20,
             write_timeout_s: 30,
             keep_alive_s: 900,
+            status_interval_s: 10,
             retained_directory: None,
             retained_debounce_ms: 100,
             retained_messages_max: 10_000,

@@ -84,6 +84,11 @@ impl Subscriptions {
         self.count
     }
 
+    /// Whether any filter begins with this level.
+    pub(crate) fn has_branch(&self, level: &[u8]) -> bool {
+        self.plain.has_branch(level) || self.groups.has_branch(level)
+    }
+
     /// Whose own filters match, one group per filter; a subscriber is in a group at most once.
     pub(crate) fn matching(&self, topic: &[u8]) -> Vec<&HashMap<SessionId, Subscription>> {
         let mut found = Vec::new();

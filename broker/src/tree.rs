@@ -64,6 +64,10 @@ impl<K: Eq + Hash, V> Tree<K, V> {
         remove(&mut self.root, &mut rest, subscriber)
     }
 
+    pub(crate) fn has_branch(&self, level: &[u8]) -> bool {
+        self.root.children.contains_key(level)
+    }
+
     /// All subscribers whose filter matches, one group per filter; a subscriber is in a group at most once.
     pub(crate) fn matching<'a>(&'a self, topic: &[u8], found: &mut impl FnMut(&'a HashMap<K, V>)) {
         let dollar = topic.first() == Some(&b'$');

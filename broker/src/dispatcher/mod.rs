@@ -5,11 +5,13 @@
 
 mod brake;
 mod sessions;
+mod status;
 mod subscribing;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -18,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Changes as _, Principal, Tokens};
 use crate::clock::now_ms;
-use crate::codec::{Properties, Subscribe, Unsubscribe, Version, Will};
+use crate::codec::{Subscribe, Unsubscribe, Version, Will};
 use crate::counters::Counters;
 use crate::journal::Journal;
 use crate::message::{self, Message, SessionId};
@@ -30,6 +32,9 @@ use crate::subscriptions::{Subscription, Subscriptions};
 
 /// Messages routed before commands get their turn.
 const TURN: usize = 64;
+
+/// Between two looks at whether ending sessions has helped.
+const SHED_EVERY: Duration = Duration::from_millis(100);
 
 /// How long sessions may take to end when the broker stops.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -138,6 +143,9 @@ pub(crate) struct Dispatcher {
     /// Sessions without a connection.
     away: HashSet<SessionId>,
     subscriptions: Subscriptions,
+    /// Bytes of all messages that anybody holds: the clients' queues, and the store.
+    held_bytes: Arc<AtomicUsize>,
+    shed_at: Instant,
     retained: Retained,
     journal: Option<Journal>,
     /// The number of the last message routed.
@@ -145,6 +153,9 @@ pub(crate) struct Dispatcher {
     /// A command that has to wait for messages sent before it.
     postponed: Option<Command>,
     is_stopping: bool,
+    started_at: Instant,
+    /// When the broker's own topics were renewed last.
+    status_at: Option<Instant>,
 }
 
 impl Dispatcher {
@@ -157,7 +168,7 @@ impl Dispatcher {
         relief: Arc<Notify>,
     ) -> Self {
         let retained = Retained::new(settings.retained_messages_max, settings.retained_bytes_max);
-        let mut dispatcher = Self {
+        Self {
             settings,
             counters,
             tokens,
@@ -169,14 +180,16 @@ impl Dispatcher {
             waiting: HashMap::new(),
             away: HashSet::new(),
             subscriptions: Subscriptions::default(),
+            held_bytes: Arc::default(),
+            shed_at: Instant::now(),
             retained,
             journal: None,
             routed: 0,
             postponed: None,
             is_stopping: false,
-        };
-        dispatcher.retain(&Arc::new(version()), 0);
-        dispatcher
+            started_at: Instant::now(),
+            status_at: None,
+        }
     }
 
     /// Takes what an earlier broker retained; from now on, changes are noted.
@@ -199,6 +212,7 @@ impl Dispatcher {
                     let behind = self.route_some(envelope?)?;
                     self.brake(behind.slow).await;
                     self.give_up(&behind.lost);
+                    self.shed();
                 }
                 Some(command) = self.commands.recv(), if self.postponed.is_none() => {
                     self.postponed = Some(command);
@@ -207,6 +221,7 @@ impl Dispatcher {
                 _ = second.tick() => {
                     self.check_tokens();
                     self.check_away(Instant::now());
+                    self.check_status();
                 }
                 () = stop.cancelled(), if !self.is_stopping => {
                     self.is_stopping = true;
@@ -273,7 +288,7 @@ impl Dispatcher {
             tracing::error!(seq, "the pipe gave back something that is not an envelope");
             return None;
         };
-        let message = Arc::new(message);
+        let message = Arc::new(message.counted(&self.held_bytes));
         self.counters.published.add(1);
         self.hand_out(&message, now_ms, behind);
         self.routed = seq;
@@ -292,6 +307,36 @@ impl Dispatcher {
         self.subscriptions.chosen(&message.topic, &mut |member| {
             self.deliver_to(message, &[member], behind);
         });
+    }
+
+    /// When all queues together are too large, ends the sessions with the largest ones: a twentieth of all that have
+    /// something waiting, at least one, and then sees what that helped.
+    fn shed(&mut self) {
+        let held = self.held_bytes.load(Ordering::Relaxed).saturating_sub(self.retained.bytes());
+        if held <= self.settings.queued_bytes_max || self.shed_at.elapsed() < SHED_EVERY {
+            return;
+        }
+        self.shed_at = Instant::now();
+        let mut loads: Vec<_> = self
+            .sessions
+            .iter()
+            .map(|(id, session)| (session.recipient.outbox.load().bytes, *id))
+            .filter(|(bytes, _)| *bytes > 0)
+            .collect();
+        loads.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        loads.truncate(loads.len().div_ceil(20));
+        tracing::warn!(
+            held,
+            sessions = loads.len(),
+            "messages waiting for clients take too much memory; the largest queues are given up"
+        );
+        for (_, session) in loads {
+            self.counters.shed.add(1);
+            if let Some(known) = self.sessions.get(&session) {
+                known.recipient.outbox.end(Ending::Overflow);
+            }
+            self.give_up(&[session]);
+        }
     }
 
     fn retain(&mut self, message: &Arc<Message>, now_ms: i64) {
@@ -362,19 +407,5 @@ impl Dispatcher {
                 tracing::warn!(%client, "a client reads too slowly and is disconnected");
             }
         }
-    }
-}
-
-/// The first of the broker's own topics.
-fn version() -> Message {
-    Message {
-        origin: 0,
-        packet_id: 0,
-        qos: 0,
-        retain: true,
-        expires_ms: None,
-        topic: Bytes::from_static(b"$SYS/broker/version"),
-        properties: Properties::new(),
-        payload: Bytes::from_static(concat!("pika ", env!("CARGO_PKG_VERSION")).as_bytes()),
     }
 }

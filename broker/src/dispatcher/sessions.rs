@@ -212,7 +212,9 @@ impl Dispatcher {
     }
 
     fn count_sessions(&self) {
-        self.counters.connections.set((self.sessions.len() - self.away.len()) as u64);
+        let connected = (self.sessions.len() - self.away.len()) as u64;
+        self.counters.connections.set(connected);
+        self.counters.connections_most.raise(connected);
         self.counters.away.set(self.away.len() as u64);
         self.counters.subscriptions.set(self.subscriptions.len() as u64);
     }

@@ -17,6 +17,9 @@ impl Dispatcher {
         let Some(recipient) = self.sessions.get(&session).map(|session| session.recipient.clone()) else {
             return;
         };
+        if subscribe.filters.iter().any(|filter| filter.path.starts_with(b"$SYS")) {
+            self.freshen_status();
+        }
         let subscription_id = subscribe.properties.number(id::SUBSCRIPTION_ID);
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut fresh = Vec::new();

@@ -144,6 +144,7 @@ fn cleared(topic: &Bytes) -> Message {
         topic: topic.clone(),
         properties: Properties::new(),
         payload: Bytes::new(),
+        held: crate::message::Held::default(),
     }
 }
 

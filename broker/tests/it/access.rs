@@ -99,7 +99,7 @@ async fn a_wide_subscription_shows_what_may_be_read() {
     archiver.confirm(NOW, "live").await;
     assert_eq!(explorer.hears().await, format!("{NOW} live"));
     assert_eq!(explorer.subscribe("$SYS/#", 0).await, 0);
-    assert!(explorer.hears().await.starts_with("$SYS/broker/version pika "));
+    while !explorer.hears().await.starts_with("$SYS/broker/version pika ") {}
     for (filter, v3, v5) in [
         ("homeassistant/#", 0x80, 0x87),
         ("$other/#", 0x80, 0x87),

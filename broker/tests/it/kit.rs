@@ -196,6 +196,14 @@ impl Client {
     }
 
     pub(crate) async fn login(&mut self, login: Login<'_>) -> ConnAck {
+        self.connect(login).await;
+        match self.next("CONNACK").await {
+            Packet::ConnAck(ack) => ack,
+            packet => panic!("CONNACK expected, not {packet:?}"),
+        }
+    }
+
+    pub(crate) async fn connect(&mut self, login: Login<'_>) {
         self.send(&Packet::Connect(Box::new(Connect {
             version: login.version,
             clean_start: login.clean,
@@ -207,10 +215,6 @@ impl Client {
             password: login.user.map(|_| text(login.password)),
         })))
         .await;
-        match self.next("CONNACK").await {
-            Packet::ConnAck(ack) => ack,
-            packet => panic!("CONNACK expected, not {packet:?}"),
-        }
     }
 
     pub(crate) async fn bytes(&mut self, bytes: &[u8]) {

@@ -11,13 +11,13 @@ fn header(last: u8) -> Vec<u8> {
     header
 }
 
-async fn through(night: &Night, last: u8) -> Client {
+pub(crate) async fn through(night: &Night, last: u8) -> Client {
     let mut client = Client::new(TcpStream::connect(night.tcp).await.expect("connected"), V5);
     client.bytes(&header(last)).await;
     client
 }
 
-fn trusting(proxy: &str) -> Settings {
+pub(crate) fn trusting(proxy: &str) -> Settings {
     Settings {
         proxy_protocol: true,
         proxies: vec![proxy.parse().expect("a network")],
