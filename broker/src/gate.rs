@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,7 +34,6 @@ pub(crate) struct Gate {
     pub(crate) ingress: Ingress,
     /// Bounded; when full, connections wait with their next SUBSCRIBE, and with reading.
     pub(crate) commands: mpsc::Sender<Command>,
-    pub(crate) relief: Arc<Notify>,
     /// `None` when anonymous clients are not let in.
     pub(crate) anonymous: Option<Arc<Principal>>,
     pub(crate) stop: CancellationToken,

@@ -152,7 +152,7 @@ async fn admit(connect: &Connect, address: IpAddr, gate: &Arc<Gate>) -> Result<A
         window: window.min(WINDOW_MAX),
         is_kept: expiry_s > 0,
     };
-    let outbox = Outbox::new(limits, gate.relief.clone());
+    let outbox = Outbox::new(limits);
     let place = principal.name().is_empty().then(|| place(address));
     let id = gate.next_session();
     let recipient = Arc::new(Recipient { id, client_id, principal, place, version, expiry_s, outbox });

@@ -32,7 +32,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, oneshot};
+#[cfg(feature = "fault")]
+use tokio::sync::Notify;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -60,7 +62,15 @@ pub struct Broker {
     tokens: Tokens,
     counters: Arc<Counters>,
     #[cfg(feature = "fault")]
-    fault: Arc<Notify>,
+    fault: Arc<Fault>,
+}
+
+/// Ways to break the message router: each notification does it once.
+#[cfg(feature = "fault")]
+#[derive(Debug, Default)]
+pub struct Fault {
+    pub kill: Notify,
+    pub hang: Notify,
 }
 
 /// Serves the listeners until stopped; fails only if messages cannot be routed any more.
@@ -88,9 +98,8 @@ impl Broker {
         self.counters.clone()
     }
 
-    /// Each notification kills the message router.
     #[cfg(feature = "fault")]
-    pub fn fault(&self) -> Arc<Notify> {
+    pub fn fault(&self) -> Arc<Fault> {
         self.fault.clone()
     }
 
@@ -142,24 +151,20 @@ impl Broker {
         let settings = Arc::new(self.settings);
         let (ingress, tap) = pipe::open()?;
         let (commands, received) = mpsc::channel(COMMANDS_MAX);
-        let relief = Arc::new(Notify::new());
         #[cfg(feature = "fault")]
         {
             let (fault, ingress, ending) = (self.fault.clone(), ingress.clone(), ending.clone());
-            tokio::spawn(async move {
-                while ending.run_until_cancelled(fault.notified()).await.is_some() {
-                    ingress.kill_router();
+            tokio::spawn(ending.run_until_cancelled_owned(async move {
+                loop {
+                    tokio::select! {
+                        () = fault.kill.notified() => ingress.kill_router(),
+                        () = fault.hang.notified() => ingress.hang_router(),
+                    }
                 }
-            });
+            }));
         }
-        let mut dispatcher = Dispatcher::new(
-            settings.clone(),
-            self.counters.clone(),
-            self.tokens.clone(),
-            tap,
-            received,
-            relief.clone(),
-        );
+        let mut dispatcher =
+            Dispatcher::new(settings.clone(), self.counters.clone(), self.tokens.clone(), tap, received);
         // Before anybody can connect, so that nobody sees a broker without its retained messages.
         let journal = settings.retained_directory.as_deref().map(|directory| {
             let debounce = Duration::from_millis(settings.retained_debounce_ms);
@@ -176,7 +181,6 @@ impl Broker {
             tokens: self.tokens,
             ingress,
             commands,
-            relief,
             stop: ending.clone(),
             tasks: TaskTracker::new(),
             sessions: AtomicU64::new(1),

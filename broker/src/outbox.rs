@@ -8,8 +8,6 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use tokio::sync::Notify;
-
 use crate::codec::SubAck;
 use crate::message::Message;
 
@@ -68,8 +66,6 @@ pub(crate) enum Ending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Queued,
-    /// Queued, and the queue is nearly full: time to let the client catch up.
-    NearlyFull,
     Dropped,
     Overflow,
 }
@@ -94,8 +90,6 @@ pub(crate) struct Limits {
 pub(crate) struct Outbox {
     limits: Limits,
     state: Mutex<State>,
-    /// Told when a nearly full outbox has room again.
-    relief: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -114,8 +108,6 @@ struct State {
     ending: Option<Ending>,
     is_shut: bool,
     is_away: bool,
-    is_nearly_full: bool,
-    taken: u64,
     waker: Option<Waker>,
 }
 
@@ -131,8 +123,8 @@ struct InFlight {
 }
 
 impl Outbox {
-    pub(crate) fn new(limits: Limits, relief: Arc<Notify>) -> Self {
-        Self { limits, state: Mutex::default(), relief }
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, state: Mutex::default() }
     }
 
     pub(crate) fn deliver(&self, delivery: Delivery) -> Fate {
@@ -156,14 +148,9 @@ impl Outbox {
             return Fate::Overflow;
         }
         *load = Load { messages, bytes };
-        let is_much = messages * 4 > limit.messages * 3 || bytes * 4 > limit.bytes * 3;
-        if !delivery.is_stored && !state.is_away && is_much {
-            state.is_nearly_full = true;
-        }
-        let fate = if state.is_nearly_full { Fate::NearlyFull } else { Fate::Queued };
         state.deliveries.push_back(delivery);
         wake(state);
-        fate
+        Fate::Queued
     }
 
     pub(crate) fn answer(&self, answer: Answer) {
@@ -192,16 +179,13 @@ impl Outbox {
     /// The client is gone: nothing is taken in any more.
     pub(crate) fn shut(&self) {
         let mut state = self.state();
-        *state = State { is_shut: true, ending: state.ending, taken: state.taken, ..State::default() };
-        drop(state);
-        self.relief.notify_one();
+        *state = State { is_shut: true, ending: state.ending, ..State::default() };
     }
 
     /// The client is gone and may come back: what it was promised stays, and waits to be sent again.
     pub(crate) fn park(&self) {
         let mut state = self.state();
         state.is_away = true;
-        state.is_nearly_full = false;
         state.answers = VecDeque::new();
         state.waker = None;
         let deliveries = std::mem::take(&mut state.deliveries);
@@ -216,8 +200,6 @@ impl Outbox {
             in_flight.is_sent = false;
         }
         state.unsent = state.in_flight.len();
-        drop(state);
-        self.relief.notify_one();
     }
 
     /// Takes over what was left when the client's last connection ended.
@@ -238,16 +220,12 @@ impl Outbox {
         self.state().ending
     }
 
-    /// Whether it is nearly full, and how many messages the client took in all.
-    pub(crate) fn pressure(&self) -> (bool, u64) {
-        let state = self.state();
-        (state.is_nearly_full, state.taken)
-    }
-
     /// Whether the client is there and keeps up.
     pub(crate) fn has_room(&self) -> bool {
         let state = self.state();
-        !state.is_nearly_full && !state.is_away && !state.is_shut && state.ending.is_none()
+        let (live, limit) = (state.live, self.limits.live);
+        let is_behind = live.messages * 4 > limit.messages * 3 || live.bytes * 4 > limit.bytes * 3;
+        !is_behind && !state.is_away && !state.is_shut && state.ending.is_none()
     }
 
     /// What it holds now.
@@ -290,7 +268,6 @@ impl Outbox {
             return state.next_again();
         }
         let delivery = state.deliveries.pop_front()?;
-        state.taken += 1;
         if state.deliveries.is_empty() && state.deliveries.capacity() > 16 {
             // An idle client should not keep the memory of its last burst.
             state.deliveries = VecDeque::new();
@@ -310,7 +287,6 @@ impl Outbox {
         }
         if delivery.qos == 0 || !self.limits.is_kept {
             state.release(&delivery);
-            self.relieve(state);
         }
         Some(Next::Publish { delivery, packet_id, is_again: false })
     }
@@ -327,7 +303,6 @@ impl Outbox {
         if let Some(delivery) = settled.delivery {
             state.release(&delivery);
         }
-        self.relieve(state);
     }
 
     /// PUBREC came; false when there is no such message.
@@ -341,7 +316,6 @@ impl Outbox {
         if let Some(delivery) = known.delivery.take() {
             state.release(&delivery);
         }
-        self.relieve(state);
         true
     }
 
@@ -369,17 +343,6 @@ impl Outbox {
             return is_open || next.is_some_and(|next| next.is_released);
         }
         state.deliveries.front().is_some_and(|delivery| delivery.qos == 0 || is_open)
-    }
-
-    fn relieve(&self, mut state: MutexGuard<'_, State>) {
-        if state.is_nearly_full
-            && state.live.messages * 2 < self.limits.live.messages
-            && state.live.bytes * 2 < self.limits.live.bytes
-        {
-            state.is_nearly_full = false;
-            drop(state);
-            self.relief.notify_one();
-        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -42,7 +42,8 @@ pub struct Settings {
     pub handshake_timeout_s: u64,
     /// Largest MQTT packet taken from clients that may publish.
     pub packet_bytes_max: usize,
-    /// Messages waiting for one client. When full, QoS 0 is dropped, and QoS 1 ends the session.
+    /// Messages waiting for one client, which is room for bursts: nobody is slowed down for it. When full, QoS 0 is
+    /// dropped, and a higher QoS ends the session.
     pub queue_messages_max: usize,
     /// The same in bytes.
     pub queue_bytes_max: usize,
@@ -89,8 +90,8 @@ impl Default for Settings {
             handshakes_per_address_max: 2_000,
             handshake_timeout_s: 5,
             packet_bytes_max: 256 << 10,
-            queue_messages_max: 1_000,
-            queue_bytes_max: 1 << 20,
+            queue_messages_max: 10_000,
+            queue_bytes_max: 8 << 20,
             queued_bytes_max: 256 << 20,
             subscriptions_max: 100,
             session_expiry_max_s: 3_600,

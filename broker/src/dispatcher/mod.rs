@@ -3,7 +3,6 @@
 //! Messages from the pipe and commands from connections pass one loop, so nothing here needs a lock, and what a client
 //! gets retained and live is in the right order.
 
-mod brake;
 mod sessions;
 mod status;
 mod subscribing;
@@ -15,7 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Changes as _, Principal, Tokens};
@@ -107,8 +107,6 @@ type Name = (String, Option<IpAddr>, Bytes);
 struct Session {
     recipient: Arc<Recipient>,
     filters: Vec<Bytes>,
-    patience: Duration,
-    patience_at: Instant,
     away: Option<Away>,
 }
 
@@ -119,14 +117,6 @@ struct Away {
     will: Option<(Box<Will>, Instant)>,
 }
 
-/// Who does not keep up.
-#[derive(Debug, Default)]
-struct Behind {
-    slow: Vec<SessionId>,
-    /// Their queue has overflowed.
-    lost: Vec<SessionId>,
-}
-
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     settings: Arc<Settings>,
@@ -134,8 +124,6 @@ pub(crate) struct Dispatcher {
     tokens: Tokens,
     tap: Tap,
     commands: mpsc::Receiver<Command>,
-    /// Told by outboxes that were nearly full.
-    relief: Arc<Notify>,
     sessions: HashMap<SessionId, Session>,
     names: HashMap<Name, SessionId>,
     /// Newcomers whose name is still in use by a session that is ending.
@@ -145,6 +133,8 @@ pub(crate) struct Dispatcher {
     subscriptions: Subscriptions,
     /// Bytes of all messages that anybody holds: the clients' queues, and the store.
     held_bytes: Arc<AtomicUsize>,
+    /// What the queues take by themselves; looked at once a second.
+    queue_bytes: usize,
     shed_at: Instant,
     retained: Retained,
     journal: Option<Journal>,
@@ -165,7 +155,6 @@ impl Dispatcher {
         tokens: Tokens,
         tap: Tap,
         commands: mpsc::Receiver<Command>,
-        relief: Arc<Notify>,
     ) -> Self {
         let retained = Retained::new(settings.retained_messages_max, settings.retained_bytes_max);
         Self {
@@ -174,13 +163,13 @@ impl Dispatcher {
             tokens,
             tap,
             commands,
-            relief,
             sessions: HashMap::new(),
             names: HashMap::new(),
             waiting: HashMap::new(),
             away: HashSet::new(),
             subscriptions: Subscriptions::default(),
             held_bytes: Arc::default(),
+            queue_bytes: 0,
             shed_at: Instant::now(),
             retained,
             journal: None,
@@ -205,14 +194,16 @@ impl Dispatcher {
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), Broken> {
         let mut tokens = self.tokens.changes();
         let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut farewell = None;
         loop {
             tokio::select! {
                 envelope = self.tap.next() => {
-                    let behind = self.route_some(envelope?)?;
-                    self.brake(behind.slow).await;
-                    self.give_up(&behind.lost);
+                    let lost = self.route_some(envelope?)?;
+                    self.give_up(&lost);
                     self.shed();
+                    // Connections get their turn, so that a burst flows on to those who keep up. Nobody is waited for.
+                    tokio::task::yield_now().await;
                 }
                 Some(command) = self.commands.recv(), if self.postponed.is_none() => {
                     self.postponed = Some(command);
@@ -222,6 +213,8 @@ impl Dispatcher {
                     self.check_tokens();
                     self.check_away(Instant::now());
                     self.check_status();
+                    self.measure_queues();
+                    self.tap.check()?;
                 }
                 () = stop.cancelled(), if !self.is_stopping => {
                     self.is_stopping = true;
@@ -261,16 +254,15 @@ impl Dispatcher {
         }
     }
 
-    /// Routes this message and those already waiting behind it, a turn's worth; stops at clients that fall behind.
-    fn route_some(&mut self, envelope: Bytes) -> Result<Behind, Broken> {
+    /// Routes this message and those already waiting behind it, a turn's worth; gives back whose queue has overflowed.
+    fn route_some(&mut self, envelope: Bytes) -> Result<Vec<SessionId>, Broken> {
         let now_ms = now_ms();
-        let mut behind = Behind::default();
+        let mut lost = Vec::new();
         let mut routed = Vec::new();
         let mut next = Some(envelope);
         while let Some(envelope) = next {
-            routed.extend(self.route(envelope, now_ms, &mut behind));
-            let is_enough = !behind.slow.is_empty() || routed.len() >= TURN;
-            next = if is_enough { None } else { self.tap.ready()? };
+            routed.extend(self.route(envelope, now_ms, &mut lost));
+            next = if routed.len() >= TURN { None } else { self.tap.ready()? };
         }
         // All acknowledgements of a publisher at once: they then leave in one write.
         for same in routed.chunk_by(|(one, _), (other, _)| one == other) {
@@ -278,11 +270,16 @@ impl Dispatcher {
                 origin.recipient.outbox.acknowledge(same.iter().map(|(_, published)| *published));
             }
         }
-        Ok(behind)
+        Ok(lost)
     }
 
     /// Gives back who waits for which acknowledgement.
-    fn route(&mut self, envelope: Bytes, now_ms: i64, behind: &mut Behind) -> Option<(SessionId, Published)> {
+    fn route(
+        &mut self,
+        envelope: Bytes,
+        now_ms: i64,
+        lost: &mut Vec<SessionId>,
+    ) -> Option<(SessionId, Published)> {
         let seq = message::seq(&envelope).unwrap_or_default();
         let Some(message) = Message::open(envelope) else {
             tracing::error!(seq, "the pipe gave back something that is not an envelope");
@@ -290,29 +287,36 @@ impl Dispatcher {
         };
         let message = Arc::new(message.counted(&self.held_bytes));
         self.counters.published.add(1);
-        self.hand_out(&message, now_ms, behind);
+        self.hand_out(&message, now_ms, lost);
         self.routed = seq;
         let qos = if message.packet_id == 0 { 0 } else { message.qos };
         Some((message.origin, Published { packet_id: message.packet_id, qos }))
     }
 
-    fn hand_out(&mut self, message: &Arc<Message>, now_ms: i64, behind: &mut Behind) {
+    fn hand_out(&mut self, message: &Arc<Message>, now_ms: i64, lost: &mut Vec<SessionId>) {
         if message.is_expired(now_ms) {
             return;
         }
         if message.retain {
             self.retain(message, now_ms);
         }
-        self.deliver(message, behind);
+        self.deliver(message, lost);
         self.subscriptions.chosen(&message.topic, &mut |member| {
-            self.deliver_to(message, &[member], behind);
+            self.deliver_to(message, &[member], lost);
         });
+    }
+
+    fn measure_queues(&mut self) {
+        let messages = self.sessions.values().map(|session| session.recipient.outbox.load().messages);
+        self.queue_bytes = messages.sum::<usize>() * size_of::<Delivery>();
+        self.shed();
     }
 
     /// When all queues together are too large, ends the sessions with the largest ones: a twentieth of all that have
     /// something waiting, at least one, and then sees what that helped.
     fn shed(&mut self) {
         let held = self.held_bytes.load(Ordering::Relaxed).saturating_sub(self.retained.bytes());
+        let held = held + self.queue_bytes;
         if held <= self.settings.queued_bytes_max || self.shed_at.elapsed() < SHED_EVERY {
             return;
         }
@@ -354,11 +358,11 @@ impl Dispatcher {
         }
     }
 
-    fn deliver(&self, message: &Arc<Message>, behind: &mut Behind) {
+    fn deliver(&self, message: &Arc<Message>, lost: &mut Vec<SessionId>) {
         let groups = self.subscriptions.matching(&message.topic);
         if let [group] = &groups[..] {
             for subscription in group.values() {
-                self.deliver_to(message, &[subscription], behind);
+                self.deliver_to(message, &[subscription], lost);
             }
             return;
         }
@@ -366,11 +370,11 @@ impl Dispatcher {
         let mut found: Vec<&Subscription> = groups.iter().flat_map(|group| group.values()).collect();
         found.sort_unstable_by_key(|subscription| subscription.recipient.id);
         for same in found.chunk_by(|one, other| one.recipient.id == other.recipient.id) {
-            self.deliver_to(message, same, behind);
+            self.deliver_to(message, same, lost);
         }
     }
 
-    fn deliver_to(&self, message: &Arc<Message>, subscriptions: &[&Subscription], behind: &mut Behind) {
+    fn deliver_to(&self, message: &Arc<Message>, subscriptions: &[&Subscription], lost: &mut Vec<SessionId>) {
         let mut qos = None;
         let mut retain = false;
         let mut ids = Vec::new();
@@ -398,10 +402,9 @@ impl Dispatcher {
         };
         match recipient.outbox.deliver(delivery) {
             Fate::Queued => {}
-            Fate::NearlyFull => behind.slow.push(recipient.id),
             Fate::Dropped => self.counters.dropped.add(1),
             Fate::Overflow => {
-                behind.lost.push(recipient.id);
+                lost.push(recipient.id);
                 self.counters.overflowed.add(1);
                 let client = String::from_utf8_lossy(&recipient.client_id);
                 tracing::warn!(%client, "a client reads too slowly and is disconnected");

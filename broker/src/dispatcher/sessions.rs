@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::brake::PATIENCE;
-use super::{Away, Behind, Dispatcher, Leave, Name, Newcomer, Recipient, Session};
+use super::{Away, Dispatcher, Leave, Name, Newcomer, Recipient, Session};
 use crate::clock::now_ms;
 use crate::codec::Will;
 use crate::message::{Message, SessionId};
-use crate::outbox::Ending;
+use crate::outbox::{Delivery, Ending};
 
 impl Dispatcher {
     pub(super) fn attach(&mut self, newcomer: Newcomer) {
@@ -46,8 +45,7 @@ impl Dispatcher {
                 is_present = true;
             }
         }
-        let session =
-            Session { recipient, filters, patience: PATIENCE, patience_at: Instant::now(), away: None };
+        let session = Session { recipient, filters, away: None };
         self.names.insert(name, id);
         self.sessions.insert(id, session);
         self.counters.connected.add(1);
@@ -147,7 +145,8 @@ impl Dispatcher {
             if let Some((will, _)) = away.will.take_if(|(_, at)| *at <= now) {
                 wills.push((session.recipient.clone(), will));
             }
-            loads.push((session.recipient.outbox.load().bytes, *id));
+            let load = session.recipient.outbox.load();
+            loads.push((load.bytes + load.messages * size_of::<Delivery>(), *id));
         }
         for (recipient, will) in wills {
             self.publish_will(&recipient, &will);
@@ -182,10 +181,10 @@ impl Dispatcher {
             self.counters.denied.add(1);
             return;
         }
-        let mut behind = Behind::default();
+        let mut lost = Vec::new();
         let message = Message::of_will(will, recipient.id);
-        self.hand_out(&Arc::new(message), now_ms(), &mut behind);
-        self.give_up(&behind.lost);
+        self.hand_out(&Arc::new(message), now_ms(), &mut lost);
+        self.give_up(&lost);
     }
 
     pub(super) fn check_tokens(&mut self) {

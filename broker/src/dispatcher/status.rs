@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Behind, Dispatcher};
+use super::Dispatcher;
 use crate::clock::now_ms;
 use crate::codec::Properties;
 use crate::message::{Held, Message};
@@ -52,7 +52,7 @@ impl Dispatcher {
             ("subscriptions/count", number(self.subscriptions.len() as u64)),
             ("retained messages/count", number(self.retained.len() as u64)),
         ];
-        let mut behind = Behind::default();
+        let mut lost = Vec::new();
         for (name, value) in values {
             let message = Message {
                 origin: 0,
@@ -65,8 +65,8 @@ impl Dispatcher {
                 payload: Bytes::from(value),
                 held: Held::default(),
             };
-            self.hand_out(&Arc::new(message), now_ms(), &mut behind);
+            self.hand_out(&Arc::new(message), now_ms(), &mut lost);
         }
-        self.give_up(&behind.lost);
+        self.give_up(&lost);
     }
 }

@@ -42,6 +42,7 @@ impl Dispatcher {
             }
         }
         let ack = SubAck { packet_id: subscribe.packet_id, properties: Properties::new(), codes };
+        self.counters.subscriptions.set(self.subscriptions.len() as u64);
         recipient.outbox.answer(Answer::Subscribed(ack));
         for filter in fresh {
             self.send_retained(&recipient, filter, subscription_id);
@@ -99,7 +100,7 @@ impl Dispatcher {
                 subscription_ids: subscription_id.map(|id| Box::from([id])),
             };
             match recipient.outbox.deliver(delivery) {
-                Fate::Queued | Fate::NearlyFull => {}
+                Fate::Queued => {}
                 Fate::Dropped => self.counters.dropped.add(1),
                 Fate::Overflow => self.counters.overflowed.add(1),
             }
@@ -115,6 +116,7 @@ impl Dispatcher {
             codes.push(if existed { 0 } else { 0x11 });
         }
         let ack = SubAck { packet_id: unsubscribe.packet_id, properties: Properties::new(), codes };
+        self.counters.subscriptions.set(self.subscriptions.len() as u64);
         known.recipient.outbox.answer(Answer::Unsubscribed(ack));
     }
 }

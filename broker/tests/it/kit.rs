@@ -17,7 +17,6 @@ use bytes::{Bytes, BytesMut};
 use store::{Token, TokenKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +40,7 @@ pub(crate) struct Night {
     pub(crate) websocket_tls: Option<SocketAddr>,
     pub(crate) tokens: Tokens,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) fault: Arc<Notify>,
+    pub(crate) fault: Arc<broker::Fault>,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
 }
