@@ -157,3 +157,77 @@ fn default_data_dir() -> anyhow::Result<PathBuf> {
     };
     dir.context("there is no home folder to keep files in; choose one with --data")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::DeserializeOwned;
+
+    fn section<T: DeserializeOwned + std::fmt::Debug>(settings: &Settings, name: &str) -> String {
+        match settings.section::<T>(name) {
+            Ok(section) => format!("{section:#?}"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn all(settings: &Settings) -> Vec<String> {
+        vec![
+            section::<LogSettings>(settings, "log"),
+            section::<DataSettings>(settings, "data"),
+            section::<DatabaseSettings>(settings, "database"),
+            section::<BusSettings>(settings, "bus"),
+            section::<MqttSettings>(settings, "mqtt"),
+            section::<broker::Settings>(settings, "broker"),
+            section::<archiver::EventSettings>(settings, "event"),
+            section::<archiver::Settings>(settings, "archiver"),
+            section::<webapp::Settings>(settings, "web"),
+            section::<publisher::Settings>(settings, "publisher"),
+            section::<DemoSettings>(settings, "demo"),
+        ]
+    }
+
+    /// The sample is the documentation: it names every setting, and each with its default.
+    #[test]
+    fn the_sample_says_the_defaults() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/pika.toml");
+        let sources = Sources { file: Some(path.as_ref()), ..Sources::default() };
+        let sample = Settings::load(sources).unwrap();
+        sample.only(SECTIONS).unwrap();
+        assert_eq!(all(&sample), all(&Settings::default()));
+        assert_eq!(all(&sample).len(), SECTIONS.len());
+    }
+
+    /// Settings without a value of their own are in the sample as comments, and those must fit as well.
+    #[test]
+    fn the_comments_of_the_sample_are_settings_too() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/pika.toml");
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut seen: Vec<String> = Vec::new();
+        let mut lines = Vec::new();
+        for line in text.lines() {
+            let bare = line.strip_prefix("# ").filter(|rest| {
+                rest.split_once(" = ")
+                    .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+            });
+            let section =
+                lines.iter().rev().find(|line: &&String| line.starts_with('[')).cloned().unwrap_or_default();
+            match bare {
+                // Alternatives of one setting: the first will do.
+                Some(rest) => {
+                    let key = format!("{section}{}", rest.split(' ').next().unwrap());
+                    if !seen.contains(&key) {
+                        seen.push(key);
+                        lines.push(rest.to_owned());
+                    }
+                }
+                None => lines.push(line.to_owned()),
+            }
+        }
+        assert!(seen.len() >= 8, "{seen:?}");
+        let file = std::env::temp_dir().join(format!("pika-sample-{}.toml", std::process::id()));
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        let settings = Settings::load(Sources { file: Some(&file), ..Sources::default() });
+        std::fs::remove_file(&file).unwrap();
+        all(&settings.unwrap());
+    }
+}

@@ -11,6 +11,8 @@ use crate::sources::observation::{Arrival, Location, Observation, SourceKind, is
 
 /// The same song reported again within this time is one play.
 const SAME_PLAY_MS: i64 = 30_000;
+/// A play keeps a start that is ahead of our clock by no more than this.
+const AHEAD_MS: i64 = 60_000;
 /// Plays that can still be corrected. Older ones stay as they are.
 const RECENT_MAX: usize = 64;
 
@@ -255,7 +257,8 @@ impl NowPlaying {
     }
 
     fn wait_for(&mut self, heard: Heard, now_ms: i64) {
-        let long_enough_ms = heard.play.started_ms.saturating_add(self.rules.min_play_ms);
+        // A start that is a little ahead of our clock holds nothing up.
+        let long_enough_ms = heard.play.started_ms.min(now_ms).saturating_add(self.rules.min_play_ms);
         let due_ms = now_ms.saturating_add(self.rules.delay_ms).max(long_enough_ms);
         self.waiting = Some(Waiting { heard, due_ms });
     }
@@ -386,8 +389,9 @@ impl Heard {
 /// When the play started, and whether it may be what is heard now.
 fn started(observation: &Observation, now_ms: i64, before_ms: Option<i64>) -> (i64, bool) {
     match (observation.started_ms, observation.arrival) {
-        // A start in the future is a wrong clock.
-        (Some(started_ms), _) => (started_ms.min(now_ms), true),
+        // A start in the far future is a wrong clock; a little ahead is how the program rounds.
+        (Some(started_ms), _) if started_ms - now_ms > AHEAD_MS => (now_ms, true),
+        (Some(started_ms), _) => (started_ms, true),
         // Several at once keep their order.
         (None, Arrival::Live) => (before_ms.map_or(now_ms, |before_ms| now_ms.max(before_ms + 1)), true),
         (None, Arrival::Found) => (before_ms.map_or(now_ms, |before_ms| before_ms + 1), false),
@@ -460,6 +464,13 @@ mod tests {
 
     fn seconds(delay: i64, min_play: i64) -> Rules {
         Rules { delay_ms: delay * 1000, min_play_ms: min_play * 1000, ..Rules::default() }
+    }
+
+    #[test]
+    fn a_start_a_little_ahead_of_our_clock_is_kept_and_holds_nothing_up() {
+        let mut night = Night::with(Rules::default());
+        night.hears(100, vec![play("ahead", 105)]).said(&["started ahead now"]);
+        night.hears(101, vec![play("wrong clock", 4000)]).said(&["started wrong clock now"]);
     }
 
     #[test]

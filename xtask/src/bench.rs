@@ -2,15 +2,30 @@
 
 use clap::Subcommand;
 
+use crate::{cargo, cargo_with, root, tools};
+
 #[derive(Debug, Subcommand)]
 pub enum Bench {
     /// From the write of a history entry, and from the MQTT publish, to the text in Chromium
     Road,
+    /// Memory, executable, first load, time to the first page
+    Size,
 }
 
-/// Runs one.
+/// Runs one, on the release build.
 pub fn run(what: Bench) -> anyhow::Result<()> {
-    match what {
-        Bench::Road => Ok(()),
-    }
+    tools::install(tools::TESTS)?;
+    cargo(&["build", "--release", "--package", "pika"])?;
+    let example = match what {
+        Bench::Road => "road",
+        Bench::Size => "size",
+    };
+    let executable = root().join("target/release/pika");
+    let executable = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or(executable, |target| std::path::PathBuf::from(target).join("release/pika"));
+    let executable = executable.to_string_lossy().into_owned();
+    cargo_with(
+        &["run", "--quiet", "--package", "pika-e2e", "--example", example],
+        &[("PIKA_BIN", executable.as_str())],
+    )
 }

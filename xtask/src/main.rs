@@ -22,7 +22,8 @@ struct Cli {
 enum Chore {
     /// Installs what the tests need (as root or with sudo) and runs them all
     Test {
-        /// Passed on to the test runner, for example a part of a test's name
+        /// Passed on to the test runner, after a `--`: for example `-- -p pika-e2e`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
     /// What is checked before a change lands: formatting, clippy, tidy, tests

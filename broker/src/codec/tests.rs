@@ -1,3 +1,5 @@
+//! Round trips and refusals of the codec, packet by packet.
+
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 

@@ -28,7 +28,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Looks at the folder. `hinted` says that something has happened in it; `in_use` names files that may change.
+    /// Looks at the folder, and says whether anything is different from the last look. `hinted` says that something has happened in it; `in_use` names files that may change.
     pub fn refresh(
         &mut self,
         now_ms: i64,
@@ -36,23 +36,34 @@ impl Listing {
         folder: &Path,
         wanted: impl Fn(&str) -> bool,
         in_use: impl Fn(&str) -> bool,
-    ) -> io::Result<&[Listed]> {
+    ) -> io::Result<(&[Listed], bool)> {
         // Some file systems do not note in a folder that it has changed.
         const WHOLE_EVERY_MS: i64 = 5_000;
         let modified = fs::metadata(folder)?.modified().ok();
         let old = self.whole_at_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= WHOLE_EVERY_MS);
         if hinted || old || modified != self.folder_modified {
-            self.files = list(folder, wanted)?;
+            let mut files = list(folder, wanted)?;
+            files.sort_by(|one, other| one.name.cmp(&other.name));
+            let changed = files != self.files;
+            self.files = files;
             self.folder_modified = modified;
             self.whole_at_ms = Some(now_ms);
-            return Ok(&self.files);
+            return Ok((&self.files, changed));
         }
-        let mut files = Vec::with_capacity(self.files.len());
-        for file in self.files.drain(..) {
-            if in_use(&file.name) { files.extend(look(folder, &file.name)?) } else { files.push(file) }
+        let mut changed = false;
+        let mut gone = Vec::new();
+        for (index, file) in self.files.iter_mut().enumerate().filter(|(_, file)| in_use(&file.name)) {
+            match look(folder, &file.name)? {
+                Some(now) if now == *file => continue,
+                Some(now) => *file = now,
+                None => gone.push(index),
+            }
+            changed = true;
         }
-        self.files = files;
-        Ok(&self.files)
+        for index in gone.into_iter().rev() {
+            self.files.remove(index);
+        }
+        Ok((&self.files, changed))
     }
 }
 

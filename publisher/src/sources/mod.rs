@@ -144,7 +144,7 @@ impl Follower {
             }
             Kind::M3u { folder, only, listing, lists } => {
                 let wanted = |name: &str| only.as_ref().map_or(m3u::is_list(name), |only| name == only);
-                let listing = listing.refresh(now_ms, hinted, folder, wanted, |_| true)?;
+                let (listing, _) = listing.refresh(now_ms, hinted, folder, wanted, |_| true)?;
                 let mut read = |name: &str| folder::read_tail(&folder.join(name), LIST_BYTES_MAX);
                 let step = lists.step(now_ms, &folder.to_string_lossy(), listing, &mut read);
                 Ok(Looked { events: plays(step.observations), wake_ms: step.wake_ms })

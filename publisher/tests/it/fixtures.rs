@@ -288,6 +288,15 @@ fn v18_the_tracklist_grows() {
 }
 
 #[test]
+fn the_first_song_of_a_new_list_may_have_begun_before_us() {
+    let mut reader = reader_since(NOW_MS + 500);
+    let mut folder = Folder::default();
+    folder.look(&mut reader, NOW_MS + 500);
+    folder.replace(LIST, entry("A", "T", "1795291770", "/m/t.mp3"), NOW_MS + 15_000);
+    assert_eq!(lines(&folder.look(&mut reader, NOW_MS + 15_000)), ["A / T"]);
+}
+
+#[test]
 fn at_start_only_what_still_plays_is_told() {
     let folder = Folder::of(LIST, V1);
     let mut evening = reader_since(NOW_MS);

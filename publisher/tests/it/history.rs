@@ -99,10 +99,7 @@ proptest! {
                 Act::Replace => writer.replace(),
                 Act::OldList(day) => writer.old_list(*day),
                 Act::MoveOld => writer.move_old(),
-                Act::NextDay => {
-                    look(&writer);
-                    writer.next_day();
-                }
+                Act::NextDay => writer.next_day(),
                 Act::Wait(ms) => writer.wait(*ms),
                 Act::Look => look(&writer),
                 Act::Restart => {

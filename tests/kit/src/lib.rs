@@ -1,1 +1,17 @@
-//! Placeholder.
+//! What tests of the whole system share: real processes, real databases, a real browser, and waiting for
+//! conditions.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, and this is part of tests")]
+
+pub mod browser;
+pub mod database;
+pub mod dj;
+pub mod http;
+pub mod mosquitto;
+pub mod process;
+pub mod wait;
+
+pub use browser::Browser;
+pub use database::Database;
+pub use dj::Dj;
+pub use process::{Pika, Program};

@@ -12,6 +12,9 @@ use super::tracklist;
 use crate::sources::observation::{Location, Observation, SourceKind};
 use crate::sources::playlist::{self, Entry};
 
+/// Longer than any real path; of a longer location this much tells plays apart.
+const PLACE_CHARS_MAX: usize = 1024;
+
 /// Which of the two kinds of history file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -96,10 +99,12 @@ fn list(name: &str, bytes: &[u8], zone: &TimeZone) -> Read {
 fn play(name: &str, entry: Entry, days: &mut Days, zone: &TimeZone) -> Found {
     let Entry { location: place, tags } = entry;
     let by_clock = days.moment(tags.time, tags.last_play_ms, zone);
+    // Identities are journaled by the thousand: a hostile location must not make them large.
+    let short: String = place.chars().take(PLACE_CHARS_MAX).collect();
     let base = match (tags.last_play_ms, tags.time) {
-        (Some(ms), _) => format!("{place}|{ms}"),
-        (None, Some((hour, minute))) => format!("{name}|{place}|{hour:02}:{minute:02}"),
-        (None, None) => format!("{name}|{place}"),
+        (Some(ms), _) => format!("{short}|{ms}"),
+        (None, Some((hour, minute))) => format!("{name}|{short}|{hour:02}:{minute:02}"),
+        (None, None) => format!("{name}|{short}"),
     };
     let location = Location::parse(&place);
     let mut observation = Observation::new(SourceKind::VirtualDj, base.clone());

@@ -32,6 +32,9 @@ pub struct VirtualDj {
     lists: Reader,
     tracklist: Reader,
     library: Library,
+    /// The readers have seen the listing as it is, and want to look again then.
+    looked: bool,
+    wake_ms: Option<i64>,
     /// The newest play, when the library did not know it yet.
     unknown: Option<Observation>,
 }
@@ -46,6 +49,8 @@ impl VirtualDj {
             lists: Reader::new(Format::List, zone.clone(), catch_up.clone()),
             tracklist: Reader::new(Format::Tracklist, zone, catch_up),
             library: Library::of(&home.folder),
+            looked: false,
+            wake_ms: None,
             unknown: None,
             home,
         }
@@ -64,8 +69,16 @@ impl VirtualDj {
             None => history::is_list(name) || name.eq_ignore_ascii_case(TRACKLIST),
         };
         let used: HashSet<&str> = self.lists.in_use().chain(self.tracklist.in_use()).collect();
-        let listing =
+        // Should this look fail half way, the next one must not rest on it.
+        let looked = std::mem::take(&mut self.looked);
+        let (listing, changed) =
             self.listing.refresh(now_ms, hinted, &self.home.history, wanted, |name| used.contains(name))?;
+        if looked && !changed && self.wake_ms.is_none_or(|wake_ms| now_ms < wake_ms) {
+            self.looked = true;
+            let mut step = Step { observations: Vec::new(), wake_ms: self.wake_ms };
+            self.enrich(now_ms, &mut step.observations);
+            return Ok(step);
+        }
         let (logs, lists): (Vec<_>, Vec<_>) =
             listing.iter().cloned().partition(|listed| listed.name.to_lowercase().ends_with(".txt"));
         let history = self.home.history.clone();
@@ -76,6 +89,7 @@ impl VirtualDj {
         } else {
             self.lists.step(now_ms, &lists, &mut read)
         };
+        (self.looked, self.wake_ms) = (true, step.wake_ms);
         self.enrich(now_ms, &mut step.observations);
         Ok(step)
     }

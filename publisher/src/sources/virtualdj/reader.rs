@@ -84,7 +84,8 @@ impl Reader {
         Self {
             format,
             zone,
-            since_ms: catch_up.since_ms,
+            // Lists count in seconds.
+            since_ms: catch_up.since_ms - catch_up.since_ms.rem_euclid(1000),
             seen: journaled.clone(),
             journaled,
             files: HashMap::new(),
@@ -193,7 +194,14 @@ impl Reader {
                 && first_added.is_some_and(|first| index >= first)
                 // What was there before us must be of this set; only what has no time is judged by its place.
                 && (arrival == Arrival::Live || found.started_ms.is_none());
-            let wanted = added || found.started_ms.is_some_and(|started_ms| started_ms >= self.since_ms);
+            // VirtualDJ logs a song some time after its start, so the first of a new list may have begun before us.
+            let began_before_us = |started_ms| {
+                arrival == Arrival::Live && is_fresh(started_ms, found.observation.track.duration_ms, now_ms)
+            };
+            let wanted = added
+                || found
+                    .started_ms
+                    .is_some_and(|started_ms| started_ms >= self.since_ms || began_before_us(started_ms));
             // The very same bytes, long after they were first met: the time in them can not be true.
             let again = found.repeat > 0
                 && added

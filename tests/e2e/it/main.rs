@@ -1,0 +1,11 @@
+//! The road of a play, from the history file to phone, archive and any MQTT client; and what happens when
+//! something breaks on the way.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod demo;
+mod killed;
+mod page;
+mod road;
+mod size;
