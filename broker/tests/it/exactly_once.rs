@@ -123,3 +123,15 @@ async fn the_window_stays_closed_until_the_handshake_is_over() {
     assert_eq!(reader.hears().await, format!("{EVENT} 3"));
     night.close().await;
 }
+
+#[tokio::test]
+async fn a_message_that_is_too_old_has_its_handshake() {
+    let night = Night::open().await;
+    let mut archiver = night.service(V5, "a").await;
+    archiver.subscribe(EVENT, 2).await;
+    let mut packet = archiver.packet(EVENT, "old at once", 2, false);
+    packet.properties = Properties::new().with_number(id::MESSAGE_EXPIRY, 0);
+    archiver.once(packet).await;
+    archiver.ping().await;
+    night.close().await;
+}

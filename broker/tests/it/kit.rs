@@ -232,6 +232,21 @@ impl Client {
         self.bytes(&out).await;
     }
 
+    /// So many bytes as they come.
+    pub(crate) async fn read(&mut self, len: usize) -> Vec<u8> {
+        while self.input.len() < len {
+            let read = within("more bytes", self.stream.read_buf(&mut self.input)).await;
+            assert!(read.is_ok_and(|read| read > 0), "closed after {:?}", self.input);
+        }
+        self.input.split_to(len).to_vec()
+    }
+
+    /// All bytes until the broker closes the connection.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        while within("a close", self.stream.read_buf(&mut self.input)).await.is_ok_and(|read| read > 0) {}
+        self.input.split().to_vec()
+    }
+
     /// `None`: the broker closed the connection.
     pub(crate) async fn next_or_end(&mut self, what: &str) -> Option<Packet> {
         if let Some(packet) = self.ahead.pop_front() {

@@ -5,6 +5,8 @@ extern crate pika_broker as broker;
 
 mod access;
 mod clients;
+#[path = "../conformance/mod.rs"]
+mod conformance;
 mod delivery;
 mod durable;
 mod exactly_once;

@@ -275,3 +275,40 @@ async fn a_session_is_taken_over_with_all_it_has() {
     reader.ping().await;
     night.close().await;
 }
+
+#[tokio::test]
+async fn what_was_sent_does_not_expire() {
+    let night = Night::open().await;
+    let (mut reader, _) = comes(&night, V5, "reader").await;
+    reader.subscribe(EVENT, 2).await;
+    let mut archiver = night.service(V5, "a").await;
+    for (payload, qos) in [("begun", 2), ("waiting", 1)] {
+        let mut packet = archiver.packet(EVENT, payload, qos, false);
+        packet.properties = Properties::new().with_number(id::MESSAGE_EXPIRY, 1);
+        if qos == 2 {
+            archiver.once(packet).await;
+            reader.unacknowledged().await;
+            drop(reader);
+            reader = night.anonymous(V5, "somebody else").await;
+        } else {
+            night.until("it to be away", |counters| counters.away.get() == 1).await;
+            archiver.confirmed(packet).await;
+        }
+    }
+    // A will with a delay comes when the second is surely over.
+    let mut status = will(STATUS, "later");
+    if let Some(will) = &mut status {
+        will.properties = Properties::new().with_number(id::WILL_DELAY, 2);
+    }
+    archiver.subscribe(STATUS, 0).await;
+    let login =
+        Login { user: Some("anna"), will: status, properties: expiring(60), ..Login::new(V5, "anna") };
+    drop(night.client(login).await);
+    archiver.hears().await;
+    let (mut reader, was_there) = comes(&night, V5, "reader").await;
+    assert!(was_there);
+    let again = reader.message().await;
+    assert!(again.dup && again.payload == "begun");
+    reader.ping().await;
+    night.close().await;
+}

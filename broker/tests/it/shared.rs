@@ -1,8 +1,8 @@
 //! Shared subscriptions: of a group, one member gets each message.
 
-use broker::codec::{Disconnect, Filter, Packet, Properties, id};
+use broker::codec::{Ack, Disconnect, Filter, Packet, Properties, id};
 
-use crate::kit::{Client, Login, Night, V5, V311, plain};
+use crate::kit::{Client, Login, Night, V5, V311, ack, plain};
 
 const NOW: &str = "pika/v1/night/main/now";
 const EVENT: &str = "pika/v1/night/main/event";
@@ -87,6 +87,35 @@ async fn absent_and_stuck_members_are_passed_over() {
     let login = Login { clean: false, properties, ..Login::new(V5, "away") };
     let mut away = night.client(login).await;
     assert_eq!(away.hears().await, format!("{EVENT} 3"));
+    night.close().await;
+}
+
+#[tokio::test]
+async fn what_a_member_has_begun_stays_with_it() {
+    let night = Night::open().await;
+    let kept = || Login {
+        clean: false,
+        properties: Properties::new().with_number(id::SESSION_EXPIRY, 60),
+        ..Login::new(V5, "first")
+    };
+    let mut first = night.client(kept()).await;
+    first.subscribe(GROUP, 2).await;
+    let mut archiver = night.service(V5, "a").await;
+    for payload in ["refused", "begun"] {
+        let packet = archiver.packet(EVENT, payload, 2, false);
+        archiver.once(packet).await;
+    }
+    let refused = first.unacknowledged().await;
+    first.send(&Packet::PubRec(Ack { reason: 0x80, ..ack(refused.packet_id) })).await;
+    assert_eq!(first.unacknowledged().await.payload, "begun");
+    let mut second = night.anonymous(V5, "second").await;
+    second.subscribe(GROUP, 2).await;
+    drop(first);
+    night.until("it to be away", |counters| counters.away.get() == 1).await;
+    let mut first = night.client(kept()).await;
+    assert_eq!(first.hears().await, format!("{EVENT} begun"));
+    first.ping().await;
+    second.ping().await;
     night.close().await;
 }
 
