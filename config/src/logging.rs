@@ -31,8 +31,8 @@ impl Default for LogSettings {
 /// # Errors
 /// The filter cannot be read, or logging was started already.
 pub fn start(settings: &LogSettings) -> anyhow::Result<()> {
-    // rumqttd logs each link it opens at info; an operator needs none of it.
-    let filter = EnvFilter::try_new(format!("rumqttd=error,rumqttc=warn,sqlx=warn,{}", settings.filter))
+    // rumqttd opens a span for each event, and says nothing that the broker does not say better.
+    let filter = EnvFilter::try_new(format!("rumqttd=off,rumqttc=warn,sqlx=warn,{}", settings.filter))
         .map_err(|error| anyhow::anyhow!("the log filter `{}` cannot be read: {error}", settings.filter))?;
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let builder =

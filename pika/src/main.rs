@@ -44,6 +44,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let demo = matches!(&cli.command, Command::Up(up) if up.demo);
     let loaded = Loaded::read(&cli, demo)?;
     config::logging::start(&loaded.log)?;
+    // A phone is a file descriptor, and many systems begin with a thousand.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!("cannot raise the number of connections that the system allows: {error}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match cli.command {

@@ -26,7 +26,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(8);
 const TOKENS_EVERY: Duration = Duration::from_secs(2);
 
 /// The desk of the publisher that runs in the same process.
-const OWN_DESK: &str = "booth";
+const OWN_DESK: &str = "pika-desk";
 
 /// Programs of this process. The first one to fail stops them all.
 struct Parts {
@@ -120,11 +120,12 @@ pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
         .start("archiver", |stop| archiver::run(event.clone(), archiver_settings, store, archiver_url, stop));
     parts.start("web app", |stop| webapp::run(web, pages, webapp_url, stop));
 
+    // Its desk's name would tell dancers nothing.
+    desk.dj.get_or_insert_with(|| if flags.demo { "the house band" } else { "the DJ" }.to_owned());
     if flags.demo {
         let home = demo::prepare(&loaded.data)?;
         desk.source = publisher::Source::VirtualDj;
         desk.path = Some(home.clone());
-        desk.dj.get_or_insert_with(|| "the house band".to_owned());
         parts.start("demo", |stop| demo::play(home, demo_settings, stop));
     }
     if flags.demo || publisher::is_source_here(&desk) {

@@ -8,6 +8,9 @@ use store::{Store, Token, TokenKind};
 use crate::cli::{Kind, TokenCommand};
 use crate::settings::Loaded;
 
+/// What the parts of `pika up` are called.
+const OWN_PREFIX: &str = "pika-";
+
 /// A fresh token: 256 random bits.
 pub fn random_token() -> anyhow::Result<String> {
     let mut bytes = [0u8; 32];
@@ -31,6 +34,11 @@ pub async fn run(loaded: &Loaded, command: TokenCommand) -> anyhow::Result<()> {
             };
             // Topics are built from it.
             name.parse::<DeskId>().context("a token's name")?;
+            if name.starts_with(OWN_PREFIX) {
+                bail!(
+                    "names that begin with `{OWN_PREFIX}` are for the parts of `pika up`; take another one"
+                );
+            }
             if floor.is_some() && kind != TokenKind::Desk {
                 bail!("only a desk can be limited to a floor");
             }

@@ -17,5 +17,6 @@ mod robust;
 mod sessions;
 mod shared;
 mod status;
+mod storm;
 mod tls;
 mod websocket;

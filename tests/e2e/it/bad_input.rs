@@ -47,6 +47,23 @@ fn wrong_usage_is_status_2() {
     assert!(said(&output).contains("up"), "{}", said(&output));
 }
 
+#[test]
+fn a_token_needs_a_name_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let add = |name: &str| {
+        let output =
+            process::command(folder.path()).args(["token", "add", name, "--kind", "desk"]).output().unwrap();
+        (output.status.code(), said(&output))
+    };
+    assert_eq!(add("booth").0, Some(0));
+    let (status, said) = add("booth");
+    assert!(status == Some(1) && said.contains("already"), "{said}");
+    let (status, said) = add("pika-desk");
+    assert!(status == Some(1) && said.contains("take another one"), "{said}");
+    let (status, said) = add("Booth/1");
+    assert!(status == Some(1) && said.contains("a-z"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_taken_port_is_named() {
     let folder = tempfile::tempdir().unwrap();
