@@ -13,6 +13,9 @@ use crate::topic;
 /// What everybody with access to an event's floors may read, below `pika/v1/{event}/{floor}/`.
 const PUBLIC: [&str; 6] = ["now/#", "history", "reactions", "event", "announcement", "poll"];
 
+/// What stands where floors stand and is none.
+const NO_FLOORS: [&[u8]; 2] = [b"cursor", b"audience"];
+
 /// The tokens of the store. Starts empty and "not loaded"; clones share their content.
 #[derive(Debug, Clone)]
 pub struct Tokens(watch::Sender<Option<Loaded>>);
@@ -43,6 +46,8 @@ pub struct Principal {
     sha256: [u8; 32],
     write: Vec<String>,
     read: Vec<String>,
+    /// Services are our own programs: they publish as fast as they have to.
+    is_service: bool,
 }
 
 impl Default for Tokens {
@@ -130,7 +135,13 @@ fn is_valid(token: &Token, now_ms: i64) -> bool {
 
 impl Principal {
     pub fn anonymous() -> Self {
-        Self { name: String::new(), sha256: [0; 32], write: Vec::new(), read: public("+", "+") }
+        Self {
+            name: String::new(),
+            sha256: [0; 32],
+            write: Vec::new(),
+            read: public("+", "+"),
+            is_service: false,
+        }
     }
 
     pub fn of(token: &Token) -> Self {
@@ -157,15 +168,20 @@ impl Principal {
             }
             TokenKind::Integrator => (Vec::new(), public(event, "+")),
         };
-        Self { name: name.clone(), sha256: token.sha256, write, read }
+        let is_service = token.kind == TokenKind::Service;
+        Self { name: name.clone(), sha256: token.sha256, write, read, is_service }
     }
 
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    pub fn is_service(&self) -> bool {
+        self.is_service
+    }
+
     pub fn may_publish(&self, topic: &[u8]) -> bool {
-        self.write.iter().any(|filter| topic::matches(filter.as_bytes(), topic))
+        self.write.iter().any(|filter| grants(filter, topic))
     }
 
     pub fn may_publish_anything(&self) -> bool {
@@ -173,18 +189,42 @@ impl Principal {
     }
 
     pub fn may_read(&self, topic: &[u8]) -> bool {
-        self.read.iter().any(|filter| topic::matches(filter.as_bytes(), topic))
+        self.read.iter().any(|filter| grants(filter, topic))
     }
 
     /// Whether a subscription makes sense: some topic of it may be read. Others are kept back one by one.
     pub fn may_subscribe(&self, filter: &[u8]) -> bool {
-        self.read.iter().any(|readable| topic::overlaps(readable.as_bytes(), filter))
+        self.read.iter().any(|readable| {
+            topic::overlaps(readable.as_bytes(), filter) && !(is_any_floor(readable) && is_no_floor(filter))
+        })
     }
 
     /// Whether everything that matches `filter` may be read, so that messages need no check.
     pub fn may_read_all(&self, filter: &[u8]) -> bool {
-        self.read.iter().any(|readable| topic::covers(readable.as_bytes(), filter))
+        self.read.iter().any(|readable| {
+            let is_safe = !is_any_floor(readable) || (!is_no_floor(filter) && level(filter) != Some(b"+"));
+            is_safe && topic::covers(readable.as_bytes(), filter)
+        })
     }
+}
+
+/// Whether a filter of ours allows a topic. Its `+` in the place of the floor means floors only: otherwise the cursor of
+/// a producer named `now` would look like what plays on a floor named `cursor`.
+fn grants(filter: &str, topic: &[u8]) -> bool {
+    topic::matches(filter.as_bytes(), topic) && !(is_any_floor(filter) && is_no_floor(topic))
+}
+
+/// The level after `pika/v1/{event}`, where floors are, and a few other things.
+fn level(topic: &[u8]) -> Option<&[u8]> {
+    topic::levels(topic).nth(3)
+}
+
+fn is_any_floor(filter: &str) -> bool {
+    level(filter.as_bytes()) == Some(b"+")
+}
+
+fn is_no_floor(topic: &[u8]) -> bool {
+    level(topic).is_some_and(|level| NO_FLOORS.contains(&level))
 }
 
 fn public(event: &str, floor: &str) -> Vec<String> {
@@ -231,6 +271,13 @@ mod tests {
             ("pika/v1/night/cursor/anna", "rrb--"),
             ("pika/v1/night/cursor/bert", "--b--"),
             ("pika/v1/night/audience/web", "--b--"),
+            // Producers may have any name.
+            ("pika/v1/night/cursor/now", "--b--"),
+            ("pika/v1/night/cursor/now/title", "--r--"),
+            ("pika/v1/night/cursor/history", "--b--"),
+            ("pika/v1/night/audience/event", "--b--"),
+            ("pika/v1/night/main/desk/now/play", "--r--"),
+            ("pika/v1/night/main/in/now", "--b--"),
             ("pika/v1/night/info", "rrbrr"),
             ("pika/v1/night/main/now", "rrbrr"),
             ("pika/v1/night/main/now/title", "rrbrr"),
@@ -274,6 +321,10 @@ mod tests {
             ("homeassistant/#", "---"),
             ("$SYS/#", "yyy"),
             ("$other/#", "---"),
+            ("pika/v1/night/cursor/now", "-y-"),
+            ("pika/v1/+/cursor/now/#", "-y-"),
+            ("pika/v1/night/cursor/anna", "yy-"),
+            ("pika/v1/night/+/now", "yyy"),
         ] {
             let found: String = [&desk, &service, &anonymous]
                 .iter()
@@ -281,6 +332,8 @@ mod tests {
                 .collect();
             assert_eq!(found, expected, "{filter}");
         }
+        assert!(anonymous.may_read_all(b"pika/v1/night/main/now/#"));
+        assert!(!anonymous.may_read_all(b"pika/v1/night/+/now/#"), "a producer may be called now");
         assert!(service.may_read_all(b"pika/v1/night/#") && !service.may_read_all(b"pika/#"));
     }
 

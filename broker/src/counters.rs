@@ -4,23 +4,45 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Sessions now.
+    /// Connected sessions now.
     pub connections: Count,
+    /// The most at the same time so far.
+    pub connections_most: Count,
     /// Sessions ever.
     pub connected: Count,
+    /// Sessions whose client is not connected, now.
+    pub away: Count,
+    /// Of these, ended before their time: their queue overflowed, or they were too many.
+    pub away_dropped: Count,
+    /// Subscriptions now.
+    pub subscriptions: Count,
     pub refused: Count,
     pub published: Count,
     pub delivered: Count,
+    /// MQTT packets of all kinds after the handshake, and their bytes.
+    pub packets_received: Count,
+    pub packets_sent: Count,
+    pub bytes_received: Count,
+    pub bytes_sent: Count,
     /// Messages a client did not get: its queue was full, the message too old or too large for it.
     pub dropped: Count,
     /// Sessions ended because their queue overflowed.
     pub overflowed: Count,
     /// Publishes and subscriptions that access did not allow.
     pub denied: Count,
+    /// Refused because their address or token has too many connections.
+    pub crowded: Count,
+    pub failed_logins: Count,
+    /// Times a client was read more slowly, because it publishes faster than it may.
+    pub throttled: Count,
+    /// Sessions ended because all queues together had become too large.
+    pub shed: Count,
     /// Connections ended because of what the client sent.
     pub malformed: Count,
     /// Retained messages now.
     pub retained: Count,
+    /// Attempts to write retained messages to disk that failed.
+    pub journal_failed: Count,
     denied_logged_ms: AtomicI64,
 }
 
@@ -47,6 +69,10 @@ impl Count {
 
     pub(crate) fn add(&self, number: u64) {
         self.0.fetch_add(number, Ordering::Relaxed);
+    }
+
+    pub(crate) fn raise(&self, number: u64) {
+        self.0.fetch_max(number, Ordering::Relaxed);
     }
 
     pub(crate) fn set(&self, number: u64) {

@@ -1,14 +1,13 @@
 //! The way in: accept loops, limits before login, and what every connection needs to know.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,11 +15,14 @@ use tokio_util::task::TaskTracker;
 use crate::access::{Principal, Tokens};
 use crate::counters::Counters;
 use crate::dispatcher::Command;
-use crate::handshake::{self, SMALL_PACKET};
+use crate::handshake::{self, SMALL_PACKET, place};
+use crate::limits::{Failures, Held, Rates, Tallies};
 use crate::message::SessionId;
 use crate::pipe::Ingress;
+use crate::proxy;
 use crate::session;
 use crate::settings::Settings;
+use crate::tls::Certificate;
 use crate::websocket;
 
 /// Shared by all connections.
@@ -32,24 +34,32 @@ pub(crate) struct Gate {
     pub(crate) ingress: Ingress,
     /// Bounded; when full, connections wait with their next SUBSCRIBE, and with reading.
     pub(crate) commands: mpsc::Sender<Command>,
-    pub(crate) relief: Arc<Notify>,
     /// `None` when anonymous clients are not let in.
     pub(crate) anonymous: Option<Arc<Principal>>,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) sessions: AtomicU64,
-    pub(crate) handshakes: Mutex<HashMap<IpAddr, usize>>,
+    pub(crate) handshakes: Tallies<IpAddr>,
+    pub(crate) by_address: Tallies<IpAddr>,
+    pub(crate) by_token: Tallies<String>,
+    pub(crate) failures: Failures<IpAddr>,
+    pub(crate) rates: Rates,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
-    Tcp,
-    WebSocket,
+/// What is spoken on a listener.
+#[derive(Debug, Clone)]
+pub(crate) struct Transport {
+    pub(crate) tls: Option<Arc<Certificate>>,
+    pub(crate) is_websocket: bool,
 }
 
 impl Gate {
     pub(crate) fn next_session(&self) -> SessionId {
         self.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.settings.proxy_protocol && self.settings.proxies.iter().any(|proxy| proxy.contains(peer))
     }
 
     /// Who may only read has nothing large to say.
@@ -67,11 +77,17 @@ pub(crate) async fn accept(gate: Arc<Gate>, listener: TcpListener, transport: Tr
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(handshake) = Handshake::begin(&gate, peer) else {
+                let peer = peer.ip();
+                let entrance = if gate.is_proxy(peer) {
+                    // Whom it counts for, only its header will tell.
+                    Entrance::Proxy(peer)
+                } else if let Some(handshake) = Handshake::begin(&gate, peer) {
+                    Entrance::Direct(handshake)
+                } else {
                     gate.counters.refused.add(1);
                     continue;
                 };
-                gate.tasks.spawn(serve(gate.clone(), stream, transport, handshake));
+                gate.tasks.spawn(serve(gate.clone(), stream, transport.clone(), entrance));
             }
             Err(error) => {
                 // Most likely too many open files; those waiting stay in the listen queue meanwhile.
@@ -82,24 +98,56 @@ pub(crate) async fn accept(gate: Arc<Gate>, listener: TcpListener, transport: Tr
     }
 }
 
-async fn serve(gate: Arc<Gate>, stream: TcpStream, transport: Transport, handshake: Handshake) {
+async fn serve(gate: Arc<Gate>, mut stream: TcpStream, transport: Transport, entrance: Entrance) {
     let deadline = Instant::now() + Duration::from_secs(gate.settings.handshake_timeout_s);
     _ = stream.set_nodelay(true);
     let keep_alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(300));
     _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keep_alive);
-    match transport {
-        Transport::Tcp => talk(gate, stream, deadline, handshake).await,
-        Transport::WebSocket => {
-            // Boxed, because the upgrade needs far more room than the connection afterwards.
-            let upgrade = Box::pin(websocket::upgrade(stream, &gate.settings));
-            let upgraded = tokio::select! {
-                upgraded = timeout_at(deadline, upgrade) => upgraded,
-                () = gate.stop.cancelled() => return,
+    let handshake = match entrance {
+        Entrance::Direct(handshake) => handshake,
+        Entrance::Proxy(peer) => {
+            let source = in_time(&gate, deadline, proxy::source(&mut stream, peer)).await.flatten();
+            let Some(handshake) = source.and_then(|source| Handshake::begin(&gate, source)) else {
+                return gate.counters.refused.add(1);
             };
-            if let Ok(Some(stream)) = upgraded {
-                talk(gate, stream, deadline, handshake).await;
+            handshake
+        }
+    };
+    match transport.tls {
+        None => enter(gate, stream, transport.is_websocket, deadline, handshake).await,
+        Some(certificate) => {
+            // Boxed, because handshakes need far more room than the connection afterwards.
+            let accept = Box::pin(certificate.accept(stream));
+            match in_time(&gate, deadline, accept).await {
+                Some(Ok(stream)) => enter(gate, stream, transport.is_websocket, deadline, handshake).await,
+                Some(Err(error)) => tracing::debug!(%error, "no TLS"),
+                None => {}
             }
         }
+    }
+}
+
+async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
+    gate: Arc<Gate>,
+    stream: S,
+    is_websocket: bool,
+    deadline: Instant,
+    handshake: Handshake,
+) {
+    if !is_websocket {
+        return talk(gate, stream, deadline, handshake).await;
+    }
+    let upgrade = Box::pin(websocket::upgrade(stream, &gate.settings));
+    if let Some(Some(stream)) = in_time(&gate, deadline, upgrade).await {
+        talk(gate, stream, deadline, handshake).await;
+    }
+}
+
+/// `None`: it took too long, or the broker stops.
+async fn in_time<T>(gate: &Gate, deadline: Instant, step: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = timeout_at(deadline, step) => done.ok(),
+        () = gate.stop.cancelled() => None,
     }
 }
 
@@ -109,44 +157,30 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     deadline: Instant,
     handshake: Handshake,
 ) {
-    let connect = Box::pin(handshake::connect(&mut stream, &gate));
-    let client = tokio::select! {
-        client = timeout_at(deadline, connect) => client,
-        () = gate.stop.cancelled() => return,
-    };
+    let connect = Box::pin(handshake::connect(&mut stream, handshake.address, &gate));
+    let client = in_time(&gate, deadline, connect).await;
     drop(handshake);
-    if let Ok(Some((client, leaving))) = client {
+    if let Some(Some((client, leaving))) = client {
         session::run(stream, client, leaving, gate).await;
     }
 }
 
-/// Counts a connection of an address until it has sent CONNECT.
+/// How a connection came.
+enum Entrance {
+    Direct(Handshake),
+    /// By a proxy that tells where it comes from.
+    Proxy(IpAddr),
+}
+
+/// A connection that has not sent CONNECT yet, counted for its address.
 struct Handshake {
-    gate: Arc<Gate>,
     address: IpAddr,
+    _held: Held<IpAddr>,
 }
 
 impl Handshake {
-    fn begin(gate: &Arc<Gate>, peer: SocketAddr) -> Option<Self> {
-        let address = peer.ip();
-        let mut handshakes = gate.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = handshakes.entry(address).or_default();
-        if *count >= gate.settings.handshakes_per_address_max {
-            return None;
-        }
-        *count += 1;
-        Some(Self { gate: gate.clone(), address })
-    }
-}
-
-impl Drop for Handshake {
-    fn drop(&mut self) {
-        let mut handshakes = self.gate.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = handshakes.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                handshakes.remove(&self.address);
-            }
-        }
+    fn begin(gate: &Gate, address: IpAddr) -> Option<Self> {
+        let held = gate.handshakes.hold(place(address), gate.settings.handshakes_per_address_max)?;
+        Some(Self { address, _held: held })
     }
 }

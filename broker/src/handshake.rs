@@ -1,20 +1,23 @@
 //! From an accepted byte stream to a session: the CONNECT packet, the login, the answer.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 
-use crate::access::Refused;
+use crate::access::{Principal, Refused};
 use crate::clock::now_ms;
 use crate::codec::{ConnAck, Connect, Fault, Packet, Properties, Version, Will, decode_connect, encode, id};
-use crate::dispatcher::{Command, Recipient};
+use crate::dispatcher::{Command, Newcomer, Recipient};
 use crate::gate::Gate;
 use crate::leaving::Leaving;
+use crate::limits::Bucket;
 use crate::outbox::{Limits, Load, Outbox};
-use crate::session::{Client, TOPIC_ALIAS_MAX};
+use crate::session::{Client, Places, RECEIVE_MAX, TOPIC_ALIAS_MAX};
 
 /// Largest CONNECT packet: before we know who it is, and largest packet from those who may only read.
 pub(crate) const SMALL_PACKET: usize = 16 << 10;
@@ -32,14 +35,15 @@ const BAD_VERSION: Code = Code(1, 0x84);
 const BAD_CLIENT_ID: Code = Code(2, 0x85);
 const UNAVAILABLE: Code = Code(3, 0x88);
 const FULL: Code = Code(3, 0x97);
+const CROWDED: Code = Code(3, 0x97);
 const BAD_LOGIN: Code = Code(4, 0x86);
 const NOT_AUTHORIZED: Code = Code(5, 0x87);
 const BAD_AUTH_METHOD: Code = Code(5, 0x8c);
-const QOS_NOT_SUPPORTED: Code = Code(5, 0x9b);
 
 /// Reads CONNECT and lets the client in. `None`: it was refused, answered as far as it can be understood.
 pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
+    address: IpAddr,
     gate: &Arc<Gate>,
 ) -> Option<(Client, Leaving)> {
     let mut input = BytesMut::new();
@@ -58,12 +62,12 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
             }
         }
     };
-    match admit(&connect, gate).await {
-        Ok((leaving, recipient, properties, will)) => {
+    match admit(&connect, address, gate).await {
+        Ok(Admitted { leaving, recipient, properties, session_present, places }) => {
             let mut out = BytesMut::new();
-            let ack = ConnAck { session_present: false, code: 0, properties };
+            let ack = ConnAck { session_present, code: 0, properties };
             encode(&Packet::ConnAck(ack), connect.version, &mut out);
-            Some((client(&connect, recipient, will, input, out, gate), leaving))
+            Some((client(&connect, recipient, places, input, out, gate), leaving))
         }
         Err(Some(code)) => {
             gate.counters.refused.add(1);
@@ -74,10 +78,16 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-type Admitted = (Leaving, Arc<Recipient>, Properties, Option<Will>);
+struct Admitted {
+    leaving: Leaving,
+    recipient: Arc<Recipient>,
+    properties: Properties,
+    session_present: bool,
+    places: Places,
+}
 
 /// Decides about a CONNECT and attaches the session. An error without a code means: close without a word.
-async fn admit(connect: &Connect, gate: &Arc<Gate>) -> Result<Admitted, Option<Code>> {
+async fn admit(connect: &Connect, address: IpAddr, gate: &Arc<Gate>) -> Result<Admitted, Option<Code>> {
     let version = connect.version;
     if connect.properties.bytes(id::AUTH_METHOD).is_some() {
         return Err(Some(BAD_AUTH_METHOD));
@@ -86,24 +96,31 @@ async fn admit(connect: &Connect, gate: &Arc<Gate>) -> Result<Admitted, Option<C
         return Err(Some(BAD_CLIENT_ID));
     }
     let (user, password) = (connect.user_name.as_deref(), connect.password.as_deref());
-    let principal =
-        gate.tokens.login(user, password, gate.anonymous.as_ref(), now_ms()).map_err(|refused| {
-            Some(match refused {
-                Refused::NotReady => UNAVAILABLE,
-                Refused::BadLogin => BAD_LOGIN,
-                Refused::NoLogin => NOT_AUTHORIZED,
-            })
-        })?;
+    let principal = match gate.tokens.login(user, password, gate.anonymous.as_ref(), now_ms()) {
+        Ok(principal) => principal,
+        Err(Refused::NotReady) => return Err(Some(UNAVAILABLE)),
+        Err(Refused::NoLogin) => return Err(Some(NOT_AUTHORIZED)),
+        Err(Refused::BadLogin) => {
+            gate.counters.failed_logins.add(1);
+            let max = gate.settings.failed_logins_per_address_max;
+            let delay = gate.failures.add(place(address), max, Instant::now()).ok_or(None)?;
+            tokio::time::sleep(delay).await;
+            return Err(Some(BAD_LOGIN));
+        }
+    };
     if gate.counters.connections.get() >= gate.settings.connections_max as u64 {
         return Err(Some(FULL));
     }
-    let mut will = connect.will.clone();
-    if let Some(will) = &mut will {
-        if will.qos == 2 && version.is_v5() {
-            return Err(Some(QOS_NOT_SUPPORTED));
-        }
-        will.qos = will.qos.min(1);
-    }
+    let Some(places) = places(address, &principal, gate) else {
+        gate.counters.crowded.add(1);
+        return Err(Some(CROWDED));
+    };
+    let expiry_s = match connect.properties.number(id::SESSION_EXPIRY) {
+        Some(wanted) if version.is_v5() => wanted,
+        None if !version.is_v5() && !connect.clean_start => u32::MAX,
+        _ => 0,
+    };
+    let expiry_s = expiry_s.min(gate.settings.session_expiry_max_s);
     let mut properties = Properties::new();
     let mut client_id = Bytes::copy_from_slice(&connect.client_id);
     if client_id.is_empty() {
@@ -116,36 +133,64 @@ async fn admit(connect: &Connect, gate: &Arc<Gate>) -> Result<Admitted, Option<C
     if version.is_v5() {
         let packet_bytes_max = u32::try_from(gate.packet_bytes_max(&principal)).unwrap_or(u32::MAX);
         properties = properties
-            .with_number(id::MAXIMUM_QOS, 1)
-            .with_number(id::SHARED_AVAILABLE, 0)
+            .with_number(id::RECEIVE_MAXIMUM, RECEIVE_MAX as u32)
             .with_number(id::MAXIMUM_PACKET_SIZE, packet_bytes_max)
             .with_number(id::TOPIC_ALIAS_MAXIMUM, TOPIC_ALIAS_MAX);
         if connect.keep_alive_s == 0 {
             properties = properties.with_number(id::SERVER_KEEP_ALIVE, gate.settings.keep_alive_s.into());
         }
-        if connect.properties.number(id::SESSION_EXPIRY).is_some_and(|wanted| wanted > 0) {
-            properties = properties.with_number(id::SESSION_EXPIRY, 0);
+        if connect.properties.number(id::SESSION_EXPIRY).is_some_and(|wanted| wanted != expiry_s) {
+            properties = properties.with_number(id::SESSION_EXPIRY, expiry_s);
         }
     }
     let settings = &gate.settings;
+    let window = connect.properties.number(id::RECEIVE_MAXIMUM).and_then(|max| u16::try_from(max).ok());
+    let window = window.unwrap_or(WINDOW_MAX);
     let limits = Limits {
         live: Load { messages: settings.queue_messages_max, bytes: settings.queue_bytes_max },
         stored: Load { messages: settings.retained_messages_max, bytes: settings.retained_bytes_max },
+        window: window.min(WINDOW_MAX),
+        is_kept: expiry_s > 0,
     };
-    let outbox = Outbox::new(limits, gate.relief.clone());
-    let recipient = Arc::new(Recipient { id: gate.next_session(), client_id, principal, version, outbox });
+    let outbox = Outbox::new(limits);
+    let place = principal.name().is_empty().then(|| place(address));
+    let id = gate.next_session();
+    let recipient = Arc::new(Recipient { id, client_id, principal, place, version, expiry_s, outbox });
     let leaving = Leaving::of(recipient.clone(), gate);
     let (attached, is_attached) = oneshot::channel();
-    let command = Command::Attach { recipient: recipient.clone(), attached };
-    gate.commands.send(command).await.map_err(|_| None)?;
-    is_attached.await.map_err(|_| None)?;
-    Ok((leaving, recipient, properties, will))
+    let newcomer = Newcomer { recipient: recipient.clone(), clean_start: connect.clean_start, attached };
+    gate.commands.send(Command::Attach(newcomer)).await.map_err(|_| None)?;
+    let is_present = is_attached.await.map_err(|_| None)?;
+    // Version 3.1 has no word for it.
+    let session_present = is_present && version != Version::V31;
+    Ok(Admitted { leaving, recipient, properties, session_present, places })
+}
+
+/// The connection's places, if there are any left.
+fn places(address: IpAddr, principal: &Principal, gate: &Gate) -> Option<Places> {
+    let (settings, mut places) = (&gate.settings, Places::default());
+    if !address.to_canonical().is_loopback() {
+        places.address = Some(gate.by_address.hold(place(address), settings.connections_per_address_max)?);
+    }
+    if !principal.name().is_empty() {
+        let name = principal.name().to_owned();
+        places.token = Some(gate.by_token.hold(name, settings.connections_per_token_max)?);
+    }
+    Some(places)
+}
+
+/// Whom we count as one place: an address, of IPv6 the network that a household has.
+pub(crate) fn place(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+        address => address,
+    }
 }
 
 fn client(
     connect: &Connect,
     recipient: Arc<Recipient>,
-    will: Option<Will>,
+    places: Places,
     input: BytesMut,
     out: BytesMut,
     gate: &Gate,
@@ -158,13 +203,19 @@ fn client(
         0 => Some(gate.settings.keep_alive_s),
         seconds => Some(seconds),
     };
-    let window = number(id::RECEIVE_MAXIMUM).and_then(|max| u16::try_from(max).ok()).unwrap_or(WINDOW_MAX);
+    let principal = &recipient.principal;
+    let is_limited = principal.may_publish_anything() && !principal.is_service();
+    let rates = is_limited.then(|| {
+        let (settings, now) = (&gate.settings, Instant::now());
+        let shared = gate.rates.of(principal.name(), settings.token_publishes_per_s, now);
+        (Bucket::new(settings.client_publishes_per_s, now), shared)
+    });
     Client {
         packet_bytes_max: gate.packet_bytes_max(&recipient.principal),
         client_packet_bytes_max: number(id::MAXIMUM_PACKET_SIZE).map_or(usize::MAX, |max| max as usize),
         recipient,
         // Copied out of the read buffer, which it would keep alive as a whole.
-        will: will.map(|will| {
+        will: connect.will.clone().map(|will| {
             Box::new(Will {
                 topic: Bytes::copy_from_slice(&will.topic),
                 payload: Bytes::copy_from_slice(&will.payload),
@@ -173,7 +224,8 @@ fn client(
             })
         }),
         keep_alive_s,
-        window_max: window.min(WINDOW_MAX),
+        rates,
+        _places: places,
         input,
         out,
     }

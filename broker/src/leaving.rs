@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::dispatcher::{Command, Recipient};
+use crate::dispatcher::{Command, Leave, Recipient};
 use crate::gate::Gate;
 
 /// Made before a session is attached, and held until it ends: whatever happens to its task, the dispatcher is told.
@@ -18,9 +18,9 @@ impl Leaving {
         Self { recipient: Some(recipient), gate: gate.clone() }
     }
 
-    pub(crate) async fn now(mut self, after: u64) {
+    pub(crate) async fn now(mut self, after: u64, leave: Leave) {
         if let Some(recipient) = self.recipient.take() {
-            _ = self.gate.commands.send(Command::Detach { session: recipient.id, after }).await;
+            _ = self.gate.commands.send(Command::Detach { session: recipient.id, after, leave }).await;
         }
     }
 }
@@ -29,11 +29,12 @@ impl Drop for Leaving {
     fn drop(&mut self) {
         // After a handshake that timed out, a panic, or when the runtime goes down.
         let Some(recipient) = self.recipient.take() else { return };
-        recipient.outbox.shut();
+        let leave = Leave { expiry_s: recipient.expiry_s, will: None };
+        recipient.leave(leave.expiry_s);
         let commands = self.gate.commands.clone();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                _ = commands.send(Command::Detach { session: recipient.id, after: 0 }).await;
+                _ = commands.send(Command::Detach { session: recipient.id, after: 0, leave }).await;
             });
         }
     }

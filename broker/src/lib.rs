@@ -9,26 +9,32 @@ pub mod counters;
 mod dispatcher;
 mod gate;
 mod handshake;
+mod journal;
 mod leaving;
+mod limits;
 mod listeners;
 mod message;
 mod outbox;
 mod pipe;
+mod proxy;
 mod retained;
 mod session;
 mod settings;
+mod subscriptions;
+mod tls;
 pub mod topic;
 mod tree;
 mod websocket;
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, oneshot};
+#[cfg(feature = "fault")]
+use tokio::sync::Notify;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,8 +42,12 @@ use access::{Principal, Tokens};
 pub use counters::Counters;
 use dispatcher::Dispatcher;
 use gate::{Gate, Transport};
+use limits::{Failures, Rates, Tallies};
 pub use listeners::Listeners;
+pub use proxy::{BadNetwork, Network};
 pub use settings::Settings;
+use tls::Certificate;
+pub use tls::TlsSettings;
 
 /// Subscribes and the like under way to the dispatcher; when full, connections wait with theirs.
 const COMMANDS_MAX: usize = 1024;
@@ -52,7 +62,15 @@ pub struct Broker {
     tokens: Tokens,
     counters: Arc<Counters>,
     #[cfg(feature = "fault")]
-    fault: Arc<Notify>,
+    fault: Arc<Fault>,
+}
+
+/// Ways to break the message router: each notification does it once.
+#[cfg(feature = "fault")]
+#[derive(Debug, Default)]
+pub struct Fault {
+    pub kill: Notify,
+    pub hang: Notify,
 }
 
 /// Serves the listeners until stopped; fails only if messages cannot be routed any more.
@@ -80,17 +98,31 @@ impl Broker {
         self.counters.clone()
     }
 
-    /// Each notification kills the message router.
     #[cfg(feature = "fault")]
-    pub fn fault(&self) -> Arc<Notify> {
+    pub fn fault(&self) -> Arc<Fault> {
         self.fault.clone()
     }
 
     /// Runs on a thread of its own: spread over several workers, each step of a message would wake another of them, which
     /// costs more than the step (ADR 0002).
     pub async fn run(self, listeners: Listeners, stop: CancellationToken) -> anyhow::Result<()> {
-        let tcp = listeners.tcp.into_std()?;
-        let websocket = listeners.websocket.map(TcpListener::into_std).transpose()?;
+        let certificate = (listeners.tls.is_some() || listeners.websocket_tls.is_some())
+            .then(|| Certificate::load(&self.settings.tls).map(Arc::new))
+            .transpose()?;
+        let transport = |is_tls: bool, is_websocket| Transport {
+            tls: certificate.clone().filter(|_| is_tls),
+            is_websocket,
+        };
+        let mut entrances = vec![(listeners.tcp.into_std()?, transport(false, false))];
+        for (listener, transport) in [
+            (listeners.websocket, transport(false, true)),
+            (listeners.tls, transport(true, false)),
+            (listeners.websocket_tls, transport(true, true)),
+        ] {
+            if let Some(listener) = listener {
+                entrances.push((listener.into_std()?, transport));
+            }
+        }
         // Ends everything here when the dispatcher fails or this future is dropped.
         let ending = stop.child_token();
         let _ended = ending.clone().drop_guard();
@@ -98,36 +130,50 @@ impl Broker {
         let (result, awaited) = oneshot::channel();
         std::thread::Builder::new().name("broker".to_owned()).spawn(move || {
             _ = result.send(runtime.block_on(async move {
-                let tcp = TcpListener::from_std(tcp)?;
-                let websocket = websocket.map(TcpListener::from_std).transpose()?;
-                self.serve(Listeners { tcp, websocket }, ending).await
+                if let Some(certificate) = certificate {
+                    tokio::spawn(certificate.follow());
+                }
+                let entrances = entrances.into_iter().map(|(listener, transport)| {
+                    TcpListener::from_std(listener).map(|listener| (listener, transport))
+                });
+                let entrances = entrances.collect::<Result<Vec<_>, _>>()?;
+                self.serve(entrances, ending).await
             }));
         })?;
         awaited.await.context("the broker's thread panicked")?
     }
 
-    async fn serve(self, listeners: Listeners, ending: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(
+        self,
+        entrances: Vec<(TcpListener, Transport)>,
+        ending: CancellationToken,
+    ) -> anyhow::Result<()> {
         let settings = Arc::new(self.settings);
         let (ingress, tap) = pipe::open()?;
         let (commands, received) = mpsc::channel(COMMANDS_MAX);
-        let relief = Arc::new(Notify::new());
         #[cfg(feature = "fault")]
         {
             let (fault, ingress, ending) = (self.fault.clone(), ingress.clone(), ending.clone());
-            tokio::spawn(async move {
-                while ending.run_until_cancelled(fault.notified()).await.is_some() {
-                    ingress.kill_router();
+            tokio::spawn(ending.run_until_cancelled_owned(async move {
+                loop {
+                    tokio::select! {
+                        () = fault.kill.notified() => ingress.kill_router(),
+                        () = fault.hang.notified() => ingress.hang_router(),
+                    }
                 }
-            });
+            }));
         }
-        let dispatcher = Dispatcher::new(
-            settings.clone(),
-            self.counters.clone(),
-            self.tokens.clone(),
-            tap,
-            received,
-            relief.clone(),
-        );
+        let mut dispatcher =
+            Dispatcher::new(settings.clone(), self.counters.clone(), self.tokens.clone(), tap, received);
+        // Before anybody can connect, so that nobody sees a broker without its retained messages.
+        let journal = settings.retained_directory.as_deref().map(|directory| {
+            let debounce = Duration::from_millis(settings.retained_debounce_ms);
+            journal::open(directory, debounce, settings.retained_messages_max, self.counters.clone())
+        });
+        let journal = journal.transpose()?.map(|(journal, writer, messages)| {
+            dispatcher.restore(journal.clone(), &messages);
+            (journal, writer)
+        });
         let gate = Arc::new(Gate {
             anonymous: settings.anonymous_read.then(|| Arc::new(Principal::anonymous())),
             settings,
@@ -135,21 +181,30 @@ impl Broker {
             tokens: self.tokens,
             ingress,
             commands,
-            relief,
             stop: ending.clone(),
             tasks: TaskTracker::new(),
             sessions: AtomicU64::new(1),
-            handshakes: Mutex::new(HashMap::new()),
+            handshakes: Tallies::default(),
+            by_address: Tallies::default(),
+            by_token: Tallies::default(),
+            failures: Failures::default(),
+            rates: Rates::default(),
         });
-        tracing::info!(mqtt = ?listeners.tcp.local_addr().ok(), "broker is ready");
-        let Listeners { tcp, websocket } = listeners;
-        gate.tasks.spawn(gate::accept(gate.clone(), tcp, Transport::Tcp));
-        if let Some(websocket) = websocket {
-            gate.tasks.spawn(gate::accept(gate.clone(), websocket, Transport::WebSocket));
+        for (listener, transport) in entrances {
+            let (address, is_tls) = (listener.local_addr().ok(), transport.tls.is_some());
+            tracing::info!(?address, is_tls, is_websocket = transport.is_websocket, "broker is ready");
+            gate.tasks.spawn(gate::accept(gate.clone(), listener, transport));
         }
         // A task of its own, so that a panic in it ends the broker instead of leaving it deaf.
         let dispatched = tokio::spawn(dispatcher.run(ending.clone())).await;
         ending.cancel();
+        if let Some((journal, writer)) = journal {
+            journal.close();
+            let finished = tokio::task::spawn_blocking(|| writer.finish());
+            if tokio::time::timeout(FAREWELL, finished).await.is_err() {
+                tracing::error!("the disk did not take the retained messages in time");
+            }
+        }
         gate.tasks.close();
         if tokio::time::timeout(FAREWELL, gate.tasks.wait()).await.is_err() {
             tracing::warn!(left = gate.tasks.len(), "connections did not end in time");

@@ -1,8 +1,12 @@
 //! One published message on its way through the broker, and the binary envelope it travels in.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::codec::Properties;
+use crate::clock::now_ms;
+use crate::codec::{Properties, Will, id};
 
 /// Who sent it; numbers are never used twice while the process lives. 0 is the broker itself.
 pub(crate) type SessionId = u64;
@@ -19,7 +23,42 @@ pub(crate) struct Message {
     /// What MQTT 5 subscribers get to see; without expiry, alias and subscription ids.
     pub properties: Properties,
     pub payload: Bytes,
+    pub held: Held,
 }
+
+/// Counts a message's bytes as long as anybody holds it.
+#[derive(Debug, Default)]
+pub(crate) struct Held(Option<(Arc<AtomicUsize>, usize)>);
+
+impl Held {
+    fn new(total: &Arc<AtomicUsize>, bytes: usize) -> Self {
+        total.fetch_add(bytes, Ordering::Relaxed);
+        Self(Some((total.clone(), bytes)))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some((total, bytes)) = &self.0 {
+            total.fetch_sub(*bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Clone for Held {
+    /// A copy shares its bytes with the original, so they are not counted again.
+    fn clone(&self) -> Self {
+        Self(None)
+    }
+}
+
+impl PartialEq for Held {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Held {}
 
 // version 1 | seq 8 | origin 8 | packet id 2 | flags 1 | expires 8 | topic 2+n | properties 4+n | payload
 const LAYOUT: u8 = 1;
@@ -74,7 +113,28 @@ impl Message {
             topic,
             properties,
             payload: envelope,
+            held: Held::default(),
         })
+    }
+
+    pub(crate) fn of_will(will: &Will, origin: SessionId) -> Self {
+        Self {
+            origin,
+            packet_id: 0,
+            qos: will.qos,
+            retain: will.retain,
+            expires_ms: expires_ms(&will.properties),
+            topic: will.topic.clone(),
+            properties: will.properties.forwarded(),
+            payload: will.payload.clone(),
+            held: Held::default(),
+        }
+    }
+
+    /// The message, counted in `total` from now on.
+    pub(crate) fn counted(mut self, total: &Arc<AtomicUsize>) -> Self {
+        self.held = Held::new(total, self.size());
+        self
     }
 
     pub(crate) fn is_expired(&self, now_ms: i64) -> bool {
@@ -85,6 +145,14 @@ impl Message {
     pub(crate) fn size(&self) -> usize {
         self.topic.len() + self.properties.as_bytes().len() + self.payload.len()
     }
+}
+
+/// When a message with these properties is too old.
+pub(crate) fn expires_ms(properties: &Properties) -> Option<i64> {
+    if properties.is_empty() {
+        return None;
+    }
+    properties.number(id::MESSAGE_EXPIRY).map(|seconds| now_ms() + i64::from(seconds) * 1000)
 }
 
 /// The sequence number in an envelope.
@@ -111,6 +179,7 @@ mod tests {
             topic: Bytes::from("étoile/x"),
             properties: Properties::new().with_bytes(3, "text/plain"),
             payload: Bytes::from_static(b"\0\xff"),
+            held: Held::default(),
         };
         let mut envelope = message.envelope();
         set_seq(&mut envelope, 42);

@@ -33,6 +33,9 @@ const SEGMENTS: usize = 2;
 /// A router that dies this often without giving back one message will not get better.
 const DEATHS_MAX: u32 = 8;
 
+/// Seconds in which a router has to give something back, if it has anything.
+const LOOKS_MAX: u32 = 5;
+
 /// Where publishers put envelopes in. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Ingress(Arc<Shared>);
@@ -45,6 +48,9 @@ pub(crate) struct Tap {
     /// Found missing in the router's output and taken from the in-flight list instead.
     recovered: VecDeque<Bytes>,
     deaths: u32,
+    /// How often it was looked at in vain, and what was missing then.
+    looks: u32,
+    checked_seq: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +60,10 @@ pub(crate) struct Closed;
 #[derive(Debug, thiserror::Error)]
 #[error("the message router died {DEATHS_MAX} times in a row")]
 pub(crate) struct Broken;
+
+#[derive(Debug, thiserror::Error)]
+#[error("it gives nothing back")]
+struct Hang;
 
 struct Shared {
     room: Semaphore,
@@ -72,7 +82,15 @@ pub(crate) fn open() -> Result<(Ingress, Tap), anyhow::Error> {
     let (ingress, control, link) = connect()?;
     let state = State { link: ingress, in_flight: VecDeque::new(), first_seq: 1 };
     let shared = Arc::new(Shared { room: Semaphore::new(ROOM), state: Mutex::new(state) });
-    let tap = Tap { shared: shared.clone(), link, control, recovered: VecDeque::new(), deaths: 0 };
+    let tap = Tap {
+        shared: shared.clone(),
+        link,
+        control,
+        recovered: VecDeque::new(),
+        deaths: 0,
+        looks: 0,
+        checked_seq: 0,
+    };
     Ok((Ingress(shared), tap))
 }
 
@@ -119,6 +137,14 @@ impl Ingress {
             last = self.0.push(batch.drain(..));
         }
         Ok(last)
+    }
+
+    /// Leaves the router without a way to the tap, as if it had stopped working.
+    #[cfg(feature = "fault")]
+    pub(crate) fn hang_router(&self) {
+        if let Ok((ingress, ..)) = connect() {
+            self.0.state().link = ingress;
+        }
     }
 
     /// Kills the router thread with a topic that rumqttd cannot bear, to test that nobody notices.
@@ -211,6 +237,25 @@ impl Tap {
         Ok(None)
     }
 
+    /// Looks once a second whether the router still works: one that gives nothing back, while it has something, counts
+    /// as dead. Looks are counted, not seconds, so a machine that was suspended is no reason.
+    pub(crate) fn check(&mut self) -> Result<(), Broken> {
+        let (first_seq, is_idle) = {
+            let state = self.shared.state();
+            (state.first_seq, state.in_flight.is_empty())
+        };
+        if is_idle || first_seq != self.checked_seq {
+            (self.checked_seq, self.looks) = (first_seq, 0);
+            return Ok(());
+        }
+        self.looks += 1;
+        if self.looks < LOOKS_MAX {
+            return Ok(());
+        }
+        self.looks = 0;
+        self.restart(&Hang)
+    }
+
     /// Takes the envelope off the in-flight list and gives its room back. `None` if it came out before.
     fn settle(&mut self, envelope: Bytes) -> Option<Bytes> {
         let seq = seq(&envelope)?;
@@ -241,13 +286,17 @@ impl Tap {
         self.recovered.pop_front()
     }
 
-    fn restart(&mut self, error: &LinkError) -> Result<(), Broken> {
+    fn restart(&mut self, error: &(dyn std::error::Error + 'static)) -> Result<(), Broken> {
         self.deaths += 1;
         if self.deaths > DEATHS_MAX {
             return Err(Broken);
         }
         let mut state = self.shared.state();
-        tracing::error!(%error, in_flight = state.in_flight.len(), "the message router died; starting another");
+        tracing::error!(
+            error,
+            in_flight = state.in_flight.len(),
+            "the message router died; starting another"
+        );
         let Ok((ingress, control, link)) = connect() else { return Err(Broken) };
         (state.link, self.control, self.link) = (ingress, control, link);
         state.hand_over(0);
@@ -303,6 +352,7 @@ mod tests {
             topic: Bytes::from_static(b"t"),
             properties: Properties::new(),
             payload: Bytes::copy_from_slice(&number.to_be_bytes()),
+            held: crate::message::Held::default(),
         };
         message.envelope()
     }

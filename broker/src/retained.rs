@@ -63,6 +63,14 @@ impl Retained {
             .map(|(_, message)| message)
     }
 
+    pub(crate) fn get(&self, topic: &[u8]) -> Option<&Arc<Message>> {
+        self.messages.get(topic)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
     }
@@ -92,6 +100,7 @@ mod tests {
             topic: Bytes::copy_from_slice(topic.as_bytes()),
             properties: Properties::new(),
             payload: Bytes::copy_from_slice(payload.as_bytes()),
+            held: crate::message::Held::default(),
         })
     }
 

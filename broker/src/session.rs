@@ -3,8 +3,9 @@
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,14 +14,24 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, timeout};
 
 use crate::clock::now_ms;
-use crate::codec::{Ack, Disconnect, Fault, Outgoing, Packet, Properties, Publish, Will, decode, encode, id};
-use crate::dispatcher::{Command, Recipient};
+use crate::codec::{
+    Ack, Disconnect, Fault, Filter, Outgoing, Packet, Properties, Publish, Will, decode, encode, id,
+};
+use crate::dispatcher::{Command, Leave, Recipient};
 use crate::gate::Gate;
 use crate::leaving::Leaving;
-use crate::message::Message;
-use crate::outbox::{Answer, Delivery, Ending};
+use crate::limits::{Bucket, Held, lock};
+use crate::message::{Message, expires_ms};
+use crate::outbox::{Answer, Delivery, Ending, Next, Published};
 
 pub(crate) const TOPIC_ALIAS_MAX: u32 = 16;
+
+/// Messages a client may have under way to us, QoS 1 and 2 together. A version 3 client cannot be told, so there only
+/// QoS 2 counts, which has to be remembered. Beyond it, the session ends.
+pub(crate) const RECEIVE_MAX: usize = 1024;
+
+/// "Packet identifier not found": harmless, and said only because version 5 can.
+const UNKNOWN: u8 = 0x92;
 
 /// Bytes read at once, on the stack: an idle connection holds no buffer.
 const READ_MAX: usize = 16 << 10;
@@ -37,11 +48,19 @@ pub(crate) struct Client {
     /// Largest packet we take and it takes.
     pub(crate) packet_bytes_max: usize,
     pub(crate) client_packet_bytes_max: usize,
-    /// QoS 1 messages under way to it without acknowledgement.
-    pub(crate) window_max: u16,
+    /// How fast it may publish, alone and together with the others of its token; `None`: as fast as it can.
+    pub(crate) rates: Option<(Bucket, Arc<Mutex<Bucket>>)>,
+    pub(crate) _places: Places,
     /// What came after CONNECT already, and what is to be sent first.
     pub(crate) input: BytesMut,
     pub(crate) out: BytesMut,
+}
+
+/// The connection's places among those of its address and of its token, for as long as it lasts.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) address: Option<Held<IpAddr>>,
+    pub(crate) token: Option<Held<String>>,
 }
 
 /// How a session ends, and what a version 5 client is told.
@@ -72,13 +91,16 @@ struct Session<S> {
     stream: S,
     client: Client,
     gate: Arc<Gate>,
-    /// Packet ids of messages on their way to the client.
-    window: Vec<u16>,
-    last_packet_id: u16,
+    /// QoS 1 messages it has published that are not acknowledged yet.
+    unacknowledged: usize,
     /// Topics by alias, as the client defined them.
     aliases: Vec<Bytes>,
     /// Number of the last message this client put into the pipe.
     sent: u64,
+    /// It published too fast, and is not read until then.
+    paused_until: Option<Instant>,
+    /// How long the session stays after the connection.
+    expiry_s: u32,
     received_at: Instant,
     /// When what is to be written began to wait.
     stuck_at: Option<Instant>,
@@ -91,22 +113,25 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     gate: Arc<Gate>,
 ) {
     let mut session = Session {
+        expiry_s: client.recipient.expiry_s,
         stream,
         client,
         gate,
-        window: Vec::new(),
-        last_packet_id: 0,
+        unacknowledged: 0,
         aliases: Vec::new(),
         sent: 0,
+        paused_until: None,
         received_at: Instant::now(),
         stuck_at: None,
     };
     let Err(end) = session.talk().await;
-    session.client.recipient.outbox.shut();
+    let expiry_s = session.expiry_s;
+    session.client.recipient.leave(expiry_s);
+    let mut will = None;
     if !matches!(end, End::Clean | End::Stopping) {
-        session.publish_will().await;
+        will = session.publish_will().await;
     }
-    leaving.now(session.sent).await;
+    leaving.now(session.sent, Leave { expiry_s, will }).await;
     _ = timeout(Duration::from_secs(1), session.farewell(end)).await;
 }
 
@@ -118,10 +143,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.take_input(timer.as_mut()).await?;
         loop {
             self.fill()?;
-            match self.turn(true, timer.as_mut()).await.map_err(|_| End::Gone)? {
+            let may_read = self.paused_until.is_none();
+            match self.turn(may_read, timer.as_mut()).await.map_err(|_| End::Gone)? {
                 Turn::Received => self.take_input(timer.as_mut()).await?,
                 Turn::Progress => {}
-                Turn::Timer => self.check_time(timer.as_mut())?,
+                Turn::Timer => {
+                    self.check_time(timer.as_mut())?;
+                    if !may_read && self.paused_until.is_none() {
+                        self.take_input(timer.as_mut()).await?;
+                    }
+                }
             }
         }
     }
@@ -136,6 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 match Pin::new(&mut self.stream).poll_write(cx, out) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     Poll::Ready(Ok(len)) => {
+                        self.gate.counters.bytes_sent.add(len as u64);
                         out.advance(len);
                         wrote = true;
                     }
@@ -165,12 +197,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     if bytes.filled().is_empty() {
                         return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                     }
+                    self.gate.counters.bytes_received.add(bytes.filled().len() as u64);
                     self.client.input.extend_from_slice(bytes.filled());
                     return Poll::Ready(Ok(Turn::Received));
                 }
             }
-            let window_open = self.window.len() < usize::from(self.client.window_max);
-            if self.client.recipient.outbox.poll(cx, room, window_open).is_ready() {
+            if self.client.recipient.outbox.poll(cx, room).is_ready() {
                 return Poll::Ready(Ok(Turn::Progress));
             }
             if timer.as_mut().poll(cx).is_ready() {
@@ -203,34 +235,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             && let Some(answer) = recipient.outbox.next_answer()
         {
             let packet = match answer {
-                Answer::Published(packet_id) => puback(packet_id, 0),
+                Answer::Published(Published { packet_id, qos: 2 }) => Packet::PubRec(ack(packet_id, 0)),
+                Answer::Published(Published { packet_id, .. }) => {
+                    self.unacknowledged = self.unacknowledged.saturating_sub(1);
+                    Packet::PubAck(ack(packet_id, 0))
+                }
                 Answer::Subscribed(ack) => Packet::SubAck(ack),
                 Answer::Unsubscribed(ack) => Packet::UnsubAck(ack),
             };
-            encode(&packet, recipient.version, &mut self.client.out);
+            self.reply(&packet);
         }
         let mut now = None;
         while self.client.out.len() < OUT_FULL
-            && let Some(delivery) =
-                recipient.outbox.next_delivery(self.window.len() < usize::from(self.client.window_max))
+            && let Some(next) = recipient.outbox.next()
         {
-            self.deliver(&delivery, *now.get_or_insert_with(now_ms));
+            match next {
+                Next::Publish { delivery, packet_id, is_again } => {
+                    let now_ms = *now.get_or_insert_with(now_ms);
+                    if !self.deliver(&delivery, packet_id, is_again, now_ms) {
+                        self.gate.counters.dropped.add(1);
+                        recipient.outbox.settle(packet_id);
+                    }
+                }
+                Next::Release(packet_id) => {
+                    self.reply(&Packet::PubRel(ack(packet_id, 0)));
+                }
+            }
         }
         Ok(())
     }
 
-    fn deliver(&mut self, delivery: &Delivery, now_ms: i64) {
+    /// False if the message is too old or too large for the client.
+    fn deliver(&mut self, delivery: &Delivery, packet_id: u16, is_again: bool, now_ms: i64) -> bool {
         let message = &delivery.message;
-        if message.is_expired(now_ms) {
-            return self.gate.counters.dropped.add(1);
+        // Once begun, a delivery goes on.
+        if !is_again && message.is_expired(now_ms) {
+            return false;
         }
         let expiry_s =
-            message.expires_ms.map(|at| u32::try_from((at - now_ms + 999) / 1000).unwrap_or(u32::MAX));
-        let mut outgoing = Outgoing {
+            message.expires_ms.map(|at| u32::try_from((at - now_ms + 999).max(0) / 1000).unwrap_or(u32::MAX));
+        let outgoing = Outgoing {
+            dup: is_again,
             qos: delivery.qos,
             retain: delivery.retain,
             topic: &message.topic,
-            packet_id: 0,
+            packet_id,
             properties: &message.properties,
             expiry_s,
             subscription_ids: delivery.subscription_ids.as_deref().unwrap_or_default(),
@@ -240,28 +289,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if self.client.client_packet_bytes_max < usize::MAX
             && outgoing.encoded_size(version) > self.client.client_packet_bytes_max
         {
-            return self.gate.counters.dropped.add(1);
-        }
-        if delivery.qos > 0 {
-            // The window is far smaller than the range of ids, so this finds one soon.
-            loop {
-                self.last_packet_id = self.last_packet_id.checked_add(1).unwrap_or(1);
-                if !self.window.contains(&self.last_packet_id) {
-                    break;
-                }
-            }
-            self.window.push(self.last_packet_id);
-            outgoing.packet_id = self.last_packet_id;
+            return false;
         }
         outgoing.encode(version, &mut self.client.out);
+        self.gate.counters.packets_sent.add(1);
         self.gate.counters.delivered.add(1);
+        true
     }
 
     /// Takes all complete packets; what they publish goes into the pipe as one batch.
     async fn take_input(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
         let version = self.client.recipient.version;
         let mut batch = Vec::new();
-        loop {
+        while self.paused_until.is_none() {
             let packet = match decode(&mut self.client.input, version, self.client.packet_bytes_max) {
                 Ok(Some(packet)) => packet,
                 Ok(None) => break,
@@ -272,7 +312,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
             };
             self.received_at = Instant::now();
+            self.gate.counters.packets_received.add(1);
             if let Packet::Publish(publish) = packet {
+                self.count_publish(timer.as_mut());
                 match self.publish(publish) {
                     Ok(Some(envelope)) => batch.push(envelope),
                     Ok(None) => {}
@@ -289,28 +331,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.send(&mut batch, timer).await
     }
 
+    /// Who publishes too fast is not read for a while: TCP slows it down, and nothing is lost.
+    fn count_publish(&mut self, mut timer: Pin<&mut Sleep>) {
+        let Some((own, shared)) = &mut self.client.rates else { return };
+        let (settings, now) = (&self.gate.settings, std::time::Instant::now());
+        let pause = own.take(settings.client_publishes_per_s, now);
+        let pause = pause.max(lock(shared).take(settings.token_publishes_per_s, now));
+        if let Some(pause) = pause {
+            self.gate.counters.throttled.add(1);
+            self.paused_until = Some(Instant::now() + pause);
+            timer.as_mut().reset(self.deadline());
+        }
+    }
+
     async fn take(&mut self, packet: Packet) -> Result<(), End> {
         let session = self.client.recipient.id;
         match packet {
-            Packet::PubAck(ack) => {
-                // In any order; an unknown one is none of our messages and harmless.
-                self.window.retain(|packet_id| *packet_id != ack.packet_id);
+            Packet::PubAck(ack) | Packet::PubComp(ack) => {
+                self.client.recipient.outbox.settle(ack.packet_id);
+                Ok(())
+            }
+            Packet::PubRec(rec) => {
+                self.release(&rec);
+                Ok(())
+            }
+            Packet::PubRel(rel) => {
+                let reason = if self.client.recipient.outbox.complete(rel.packet_id) { 0 } else { UNKNOWN };
+                self.reply(&Packet::PubComp(ack(rel.packet_id, reason)));
                 Ok(())
             }
             Packet::Subscribe(subscribe) => {
+                let is_shared = |filter: &Filter| filter.path.starts_with(b"$share/");
+                if subscribe.filters.iter().any(|filter| filter.no_local && is_shared(filter)) {
+                    return Err(End::Told(0x82));
+                }
                 self.command(Command::Subscribe { session, after: self.sent, subscribe }).await
             }
             Packet::Unsubscribe(unsubscribe) => {
                 self.command(Command::Unsubscribe { session, after: self.sent, unsubscribe }).await
             }
             Packet::PingReq => {
-                encode(&Packet::PingResp, self.client.recipient.version, &mut self.client.out);
+                self.reply(&Packet::PingResp);
                 Ok(())
             }
-            Packet::Disconnect(Disconnect { reason: 0x04, .. }) => Err(End::Gone),
-            Packet::Disconnect(_) => Err(End::Clean),
+            Packet::Disconnect(disconnect) => Err(self.goodbye(&disconnect)),
             Packet::Auth(_) => Err(End::Told(0x8c)),
-            Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_) => Err(End::Told(0x9b)),
             _ => {
                 let fault = Fault::Protocol("a packet that a client does not send, or not twice");
                 self.complain(&fault);
@@ -321,10 +386,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// A published message as an envelope, unless it is not allowed.
     fn publish(&mut self, publish: Publish) -> Result<Option<BytesMut>, End> {
-        let version = self.client.recipient.version;
-        if publish.qos == 2 {
-            return Err(End::Told(0x9b));
-        }
         let properties = &publish.properties;
         let mut topic = publish.topic;
         if !properties.is_empty() {
@@ -337,11 +398,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         if !self.client.recipient.principal.may_publish(&topic) {
             self.deny(&topic);
-            if publish.qos > 0 {
-                // Version 3 has no word for it, and a close would make clients come back and try again.
-                encode(&puback(publish.packet_id, 0x87), version, &mut self.client.out);
-            }
+            self.refuse(publish.qos, publish.packet_id)?;
             return Ok(None);
+        }
+        if publish.qos == 2 && !self.receive(publish.packet_id)? {
+            // Sent again after a reconnect: the message is there already.
+            self.reply(&Packet::PubRec(ack(publish.packet_id, 0)));
+            return Ok(None);
+        }
+        if publish.qos == 1 {
+            self.unacknowledged += 1;
+            if self.client.recipient.version.is_v5() && self.unacknowledged > RECEIVE_MAX {
+                return Err(End::Told(0x93));
+            }
         }
         let message = Message {
             origin: self.client.recipient.id,
@@ -352,8 +421,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             topic,
             properties: properties.forwarded(),
             payload: publish.payload,
+            held: crate::message::Held::default(),
         };
         Ok(Some(message.envelope()))
+    }
+
+    /// Answers a publish that is not allowed. Version 3 has no word for it, and a close would make clients come back and
+    /// try again: there the handshake goes on as if all were well.
+    fn refuse(&mut self, qos: u8, packet_id: u16) -> Result<(), End> {
+        match qos {
+            0 => {}
+            1 => self.reply(&Packet::PubAck(ack(packet_id, 0x87))),
+            _ => {
+                if !self.client.recipient.version.is_v5() {
+                    self.receive(packet_id)?;
+                }
+                self.reply(&Packet::PubRec(ack(packet_id, 0x87)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a QoS 2 message until its PUBREL; false if it was there before.
+    fn receive(&mut self, packet_id: u16) -> Result<bool, End> {
+        let (is_new, open) = self.client.recipient.outbox.receive(packet_id);
+        if open > RECEIVE_MAX { Err(End::Told(0x93)) } else { Ok(is_new) }
+    }
+
+    fn release(&mut self, rec: &Ack) {
+        let outbox = &self.client.recipient.outbox;
+        if rec.reason >= 0x80 {
+            return outbox.settle(rec.packet_id);
+        }
+        let reason = if outbox.release(rec.packet_id) { 0 } else { UNKNOWN };
+        self.reply(&Packet::PubRel(ack(rec.packet_id, reason)));
+    }
+
+    fn reply(&mut self, packet: &Packet) {
+        self.gate.counters.packets_sent.add(1);
+        encode(packet, self.client.recipient.version, &mut self.client.out);
     }
 
     fn resolve(&mut self, alias: u32, topic: Bytes) -> Result<Bytes, End> {
@@ -395,6 +501,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
+    fn goodbye(&mut self, disconnect: &Disconnect) -> End {
+        if let Some(wanted) = disconnect.properties.number(id::SESSION_EXPIRY) {
+            // A session that was to end with its connection cannot be kept in the end.
+            if self.client.recipient.expiry_s == 0 && wanted > 0 {
+                return End::Told(0x82);
+            }
+            self.expiry_s = wanted.min(self.gate.settings.session_expiry_max_s);
+        }
+        if disconnect.reason == 0x04 { End::Gone } else { End::Clean }
+    }
+
     async fn command(&self, command: Command) -> Result<(), End> {
         self.gate.commands.send(command).await.map_err(|_| End::Stopping)
     }
@@ -404,15 +521,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let silent = self.client.keep_alive_s.map(|seconds| self.received_at + keep_alive(seconds));
         let stuck = self.stuck_at.map(|since| since + self.write_timeout());
         let far = Instant::now() + Duration::from_secs(3600);
-        silent.unwrap_or(far).min(stuck.unwrap_or(far))
+        // While it is not read, it cannot be blamed for being silent.
+        let next = self.paused_until.or(silent);
+        next.unwrap_or(far).min(stuck.unwrap_or(far))
     }
 
     fn write_timeout(&self) -> Duration {
         Duration::from_secs(self.gate.settings.write_timeout_s)
     }
 
-    fn check_time(&self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
+    fn check_time(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
         let now = Instant::now();
+        if self.paused_until.is_some() {
+            self.received_at = now;
+            self.paused_until.take_if(|until| now >= *until);
+        }
         let is_silent =
             self.client.keep_alive_s.is_some_and(|seconds| now >= self.received_at + keep_alive(seconds));
         if is_silent {
@@ -425,25 +548,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(())
     }
 
-    async fn publish_will(&mut self) {
-        let Some(will) = self.client.will.take() else { return };
-        if !self.client.recipient.principal.may_publish(&will.topic) {
-            return self.deny(&will.topic);
+    /// Publishes the will, or gives it back if it is to wait.
+    async fn publish_will(&mut self) -> Option<(Box<Will>, u32)> {
+        let will = self.client.will.take()?;
+        let delay_s = will.properties.number(id::WILL_DELAY).unwrap_or(0).min(self.expiry_s);
+        if delay_s > 0 {
+            return Some((will, delay_s));
         }
-        // A will delay ends with the session at the latest, and sessions end with their connection.
-        let message = Message {
-            origin: self.client.recipient.id,
-            packet_id: 0,
-            qos: will.qos,
-            retain: will.retain,
-            expires_ms: expires_ms(&will.properties),
-            topic: will.topic.clone(),
-            properties: will.properties.forwarded(),
-            payload: will.payload.clone(),
-        };
+        if !self.client.recipient.principal.may_publish(&will.topic) {
+            self.deny(&will.topic);
+            return None;
+        }
+        let message = Message::of_will(&will, self.client.recipient.id);
         if let Ok(sent) = self.gate.ingress.send(&mut vec![message.envelope()]).await {
             self.sent = sent;
         }
+        None
     }
 
     /// Writes what is left and the reason, and gives the client a moment to read it: closing a socket with unread
@@ -494,13 +614,6 @@ fn keep_alive(seconds: u16) -> Duration {
     Duration::from_millis(u64::from(seconds) * 1500)
 }
 
-fn puback(packet_id: u16, reason: u8) -> Packet {
-    Packet::PubAck(Ack { packet_id, reason, properties: Properties::new() })
-}
-
-fn expires_ms(properties: &Properties) -> Option<i64> {
-    if properties.is_empty() {
-        return None;
-    }
-    properties.number(id::MESSAGE_EXPIRY).map(|seconds| now_ms() + i64::from(seconds) * 1000)
+fn ack(packet_id: u16, reason: u8) -> Ack {
+    Ack { packet_id, reason, properties: Properties::new() }
 }

@@ -20,6 +20,13 @@ pub fn is_filter(filter: &[u8]) -> bool {
         })
 }
 
+/// The group and the filter of a shared subscription, `$share/group/filter`.
+pub fn shared(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = path.strip_prefix(b"$share/")?;
+    let slash = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+    Some((&rest[..slash], rest.get(slash + 1..).unwrap_or_default()))
+}
+
 pub fn levels(topic: &[u8]) -> impl Iterator<Item = &[u8]> {
     topic.split(|byte| *byte == b'/')
 }
@@ -91,6 +98,16 @@ mod tests {
         }
         assert!(is_filter("a/".repeat(31).as_bytes()) && !is_filter("a/".repeat(32).as_bytes()));
         assert!(is_name("étoile/x".as_bytes()) && !is_name(b"") && !is_name(b"a/+"));
+    }
+
+    #[test]
+    fn shared_subscriptions() {
+        let parts = |path: &'static str| shared(path.as_bytes());
+        assert_eq!(parts("$share/g/a/b"), Some((&b"g"[..], &b"a/b"[..])));
+        assert_eq!(parts("$share/g//"), Some((&b"g"[..], &b"/"[..])));
+        assert_eq!(parts("$share//a"), Some((&b""[..], &b"a"[..])));
+        assert_eq!(parts("$share/g"), Some((&b"g"[..], &b""[..])));
+        assert_eq!(parts("$shared/g/a"), None);
     }
 
     #[test]

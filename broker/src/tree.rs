@@ -35,19 +35,37 @@ impl<K, V> Default for Tree<K, V> {
 impl<K: Eq + Hash, V> Tree<K, V> {
     /// Gives back what the subscriber had on this filter before.
     pub(crate) fn insert(&mut self, filter: &[u8], subscriber: K, value: V) -> Option<V> {
+        self.node(filter).here.insert(subscriber, value)
+    }
+
+    pub(crate) fn entry(&mut self, filter: &[u8], subscriber: K) -> &mut V
+    where
+        V: Default,
+    {
+        self.node(filter).here.entry(subscriber).or_default()
+    }
+
+    fn node(&mut self, filter: &[u8]) -> &mut Node<K, V> {
+        levels(filter).fold(&mut self.root, |node, level| {
+            node.children.entry(Bytes::copy_from_slice(level)).or_default()
+        })
+    }
+
+    pub(crate) fn get_mut(&mut self, filter: &[u8], subscriber: &K) -> Option<&mut V> {
         let mut node = &mut self.root;
         for level in levels(filter) {
-            if !node.children.contains_key(level) {
-                node.children.insert(Bytes::copy_from_slice(level), Node::default());
-            }
             node = node.children.get_mut(level)?;
         }
-        node.here.insert(subscriber, value)
+        node.here.get_mut(subscriber)
     }
 
     pub(crate) fn remove(&mut self, filter: &[u8], subscriber: &K) -> Option<V> {
         let mut rest = levels(filter);
         remove(&mut self.root, &mut rest, subscriber)
+    }
+
+    pub(crate) fn has_branch(&self, level: &[u8]) -> bool {
+        self.root.children.contains_key(level)
     }
 
     /// All subscribers whose filter matches, one group per filter; a subscriber is in a group at most once.

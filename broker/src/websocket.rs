@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
@@ -23,14 +22,17 @@ const READ_BUFFER: usize = 4 << 10;
 const FRAME_MAX: usize = 64 << 10;
 
 /// The packets of one connection; frames and packets need not coincide.
-pub(crate) struct WebSocket {
-    frames: WebSocketStream<TcpStream>,
+pub(crate) struct WebSocket<S> {
+    frames: WebSocketStream<S>,
     /// The rest of a frame that was only partly read.
     rest: Bytes,
 }
 
 /// Answers the HTTP request. `None`: it was no proper WebSocket request for MQTT, and was told so.
-pub(crate) async fn upgrade(stream: TcpStream, settings: &Settings) -> Option<WebSocket> {
+pub(crate) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    settings: &Settings,
+) -> Option<WebSocket<S>> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
@@ -83,7 +85,7 @@ fn refusal(status: StatusCode, why: &str) -> ErrorResponse {
     response
 }
 
-impl AsyncRead for WebSocket {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -106,7 +108,7 @@ impl AsyncRead for WebSocket {
     }
 }
 
-impl AsyncWrite for WebSocket {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(Pin::new(&mut self.frames).poll_ready(cx)).map_err(io_error)?;
         let len = bytes.len().min(FRAME_MAX);

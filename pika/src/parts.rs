@@ -83,7 +83,7 @@ impl Parts {
 pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
     let event: EventSettings = loaded.settings.section("event")?;
     let archiver_settings: archiver::Settings = loaded.settings.section("archiver")?;
-    let broker_settings: broker::Settings = loaded.settings.section("broker")?;
+    let broker_settings = broker_settings(&loaded)?;
     let mqtt: MqttSettings = loaded.settings.section("mqtt")?;
     let demo_settings: DemoSettings = loaded.settings.section("demo")?;
     let mut web: webapp::Settings = loaded.settings.section("web")?;
@@ -92,10 +92,7 @@ pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
 
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let mqtt_host = if flags.local { local } else { mqtt.host };
-    let listeners = Listeners::bind(
-        SocketAddr::new(mqtt_host, mqtt.port),
-        Some(SocketAddr::new(mqtt_host, mqtt.websocket_port)),
-    )?;
+    let listeners = mqtt_listeners(mqtt_host, &mqtt, &broker_settings)?;
     let pages = network::listen(SocketAddr::new(if flags.local { local } else { web.host }, web.port))?;
     let addresses = Addresses::of(&listeners, &pages)?;
     web.event = event.id.clone();
@@ -140,13 +137,10 @@ pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
 
 /// `pika broker`
 pub async fn broker(loaded: Loaded) -> anyhow::Result<()> {
-    let settings: broker::Settings = loaded.settings.section("broker")?;
+    let settings = broker_settings(&loaded)?;
     let mqtt: MqttSettings = loaded.settings.section("mqtt")?;
     let store = Store::open(&loaded.database()?)?;
-    let listeners = Listeners::bind(
-        SocketAddr::new(mqtt.host, mqtt.port),
-        Some(SocketAddr::new(mqtt.host, mqtt.websocket_port)),
-    )?;
+    let listeners = mqtt_listeners(mqtt.host, &mqtt, &settings)?;
     write_broker_runtime(&loaded.data, &listeners)?;
     let tokens = Tokens::new();
     let mut parts = Parts::new();
@@ -196,6 +190,27 @@ pub async fn publisher(loaded: Loaded, flags: PublisherFlags) -> anyhow::Result<
     let mut parts = Parts::new();
     parts.start("publisher", |stop| publisher::run(settings, home, broker, stop));
     parts.run().await
+}
+
+/// The broker keeps its retained messages beside everything else that we keep.
+fn broker_settings(loaded: &Loaded) -> anyhow::Result<broker::Settings> {
+    let mut settings: broker::Settings = loaded.settings.section("broker")?;
+    settings.retained_directory.get_or_insert_with(|| loaded.data.join("retained"));
+    Ok(settings)
+}
+
+/// Without a certificate there is nothing to listen for on the ports with TLS.
+fn mqtt_listeners(
+    host: IpAddr,
+    mqtt: &MqttSettings,
+    settings: &broker::Settings,
+) -> anyhow::Result<Listeners> {
+    let at = |port| SocketAddr::new(host, port);
+    let listeners = Listeners::bind(at(mqtt.port), Some(at(mqtt.websocket_port)))?;
+    match settings.tls.certificate {
+        Some(_) => listeners.with_tls(Some(at(mqtt.tls_port)), mqtt.websocket_tls_port.map(at)),
+        None => Ok(listeners),
+    }
 }
 
 /// Logins that live as long as this process.

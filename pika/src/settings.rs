@@ -52,11 +52,21 @@ pub struct MqttSettings {
     pub port: u16,
     /// The same over WebSocket, at `/ws` and `/mqtt`.
     pub websocket_port: u16,
+    /// MQTT over TLS, when `[broker] tls` names a certificate.
+    pub tls_port: u16,
+    /// MQTT over WebSocket and TLS, likewise.
+    pub websocket_tls_port: Option<u16>,
 }
 
 impl Default for MqttSettings {
     fn default() -> Self {
-        Self { host: IpAddr::from([0, 0, 0, 0]), port: 1883, websocket_port: 3001 }
+        Self {
+            host: IpAddr::from([0, 0, 0, 0]),
+            port: 1883,
+            websocket_port: 3001,
+            tls_port: 8883,
+            websocket_tls_port: None,
+        }
     }
 }
 

@@ -151,6 +151,7 @@ fn put_disconnect(first: u8, disconnect: &Disconnect, version: Version, out: &mu
 /// A message on its way to one subscriber, written without an intermediate [`Publish`].
 #[derive(Debug)]
 pub struct Outgoing<'a> {
+    pub dup: bool,
     pub qos: u8,
     pub retain: bool,
     pub topic: &'a [u8],
@@ -168,7 +169,8 @@ impl Outgoing<'_> {
     }
 
     pub fn encode(&self, version: Version, out: &mut BytesMut) {
-        header(0x30 | self.qos << 1 | u8::from(self.retain), self.body_size(version), out);
+        let flags = u8::from(self.dup) << 3 | self.qos << 1 | u8::from(self.retain);
+        header(0x30 | flags, self.body_size(version), out);
         put_binary(out, self.topic);
         if self.qos > 0 {
             out.put_u16(self.packet_id);

@@ -1,10 +1,10 @@
 //! Who gets in, and what is refused how.
 
 use broker::Settings;
-use broker::codec::{ConnAck, Packet, Properties, Version, id};
+use broker::codec::{ConnAck, Properties, Version, id};
 use store::{Token, TokenKind};
 
-use crate::kit::{Login, Night, V5, V311, everybody, plain, token, will};
+use crate::kit::{Login, Night, V5, V311, everybody, plain, token};
 
 async fn answer(night: &Night, login: Login<'_>) -> ConnAck {
     night.raw(login.version).await.login(login).await
@@ -45,39 +45,20 @@ async fn client_ids() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_pretended() {
+async fn what_a_client_may_expect_is_announced() {
     let night = Night::open().await;
     let properties = Properties::new().with_number(id::SESSION_EXPIRY, 60);
     let ack =
         answer(&night, Login { properties, keep_alive_s: 0, clean: false, ..Login::new(V5, "c") }).await;
-    assert!(!ack.session_present);
-    for (property, value) in [
-        (id::SESSION_EXPIRY, 0),
-        (id::MAXIMUM_QOS, 1),
-        (id::SHARED_AVAILABLE, 0),
-        (id::TOPIC_ALIAS_MAXIMUM, 16),
-        (id::SERVER_KEEP_ALIVE, 900),
-    ] {
+    assert!(!ack.session_present && ack.properties.number(id::SHARED_AVAILABLE).is_none());
+    for (property, value) in
+        [(id::RECEIVE_MAXIMUM, 1024), (id::TOPIC_ALIAS_MAXIMUM, 16), (id::SERVER_KEEP_ALIVE, 900)]
+    {
         assert_eq!(ack.properties.number(property), Some(value), "property {property}");
     }
     assert_eq!(answer(&night, Login { keep_alive_s: 0, ..Login::new(V311, "zero") }).await.code, 0);
     let properties = Properties::new().with_bytes(id::AUTH_METHOD, "SCRAM");
     assert_eq!(answer(&night, Login { properties, ..Login::new(V5, "c") }).await.code, 0x8c);
-    let mut second = will("a", "x");
-    second.as_mut().expect("a will").qos = 2;
-    assert_eq!(answer(&night, Login { will: second, ..Login::new(V5, "c") }).await.code, 0x9b);
-
-    let mut client = night.service(V5, "s").await;
-    assert_eq!(client.subscribe("$share/group/pika/v1/night/#", 1).await, 0x9e);
-    assert_eq!(client.subscribe("pika/v1/night/#", 2).await, 1);
-    let twice = client.packet("pika/v1/night/main/now", "x", 2, false);
-    client.send(&Packet::Publish(twice)).await;
-    assert_eq!(client.ended().await, 0x9b);
-    let mut client = night.service(V311, "s").await;
-    assert_eq!(client.subscribe("$share/group/pika/v1/night/#", 1).await, 0x80);
-    let twice = client.packet("pika/v1/night/main/now", "x", 2, false);
-    client.send(&Packet::Publish(twice)).await;
-    assert_eq!(client.ended().await, 0);
     night.close().await;
 }
 
@@ -118,7 +99,7 @@ async fn a_wide_subscription_shows_what_may_be_read() {
     archiver.confirm(NOW, "live").await;
     assert_eq!(explorer.hears().await, format!("{NOW} live"));
     assert_eq!(explorer.subscribe("$SYS/#", 0).await, 0);
-    assert!(explorer.hears().await.starts_with("$SYS/broker/version pika "));
+    while !explorer.hears().await.starts_with("$SYS/broker/version pika ") {}
     for (filter, v3, v5) in [
         ("homeassistant/#", 0x80, 0x87),
         ("$other/#", 0x80, 0x87),

@@ -1,7 +1,12 @@
-//! Clients that others wrote: mosquitto's, where they are installed.
+//! Clients that others wrote: mosquitto's, Eclipse Paho for Python, MQTT.js.
+//!
+//! They have to be installed; `PIKA_CLIENTS` says where the last two are, `target/clients` if it is not set.
 
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
 
+use broker::{Settings, TlsSettings};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
@@ -9,22 +14,58 @@ use crate::kit::{Night, V5, within};
 
 const NOW: &str = "pika/v1/night/main/now";
 
-fn is_installed() -> bool {
-    std::process::Command::new("mosquitto_sub").arg("--help").output().is_ok()
+fn needs(program: &Path, how: &str) {
+    assert!(program.exists(), "{} is missing: {how}", program.display());
+}
+
+fn mosquitto(program: &str) -> Command {
+    let is_there = std::process::Command::new(program).arg("--help").output().is_ok();
+    assert!(is_there, "{program} is missing: install the Debian package mosquitto-clients");
+    Command::new(program)
+}
+
+/// Where tests find clients that are no Debian packages.
+fn installed() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::env::var_os("PIKA_CLIENTS").map_or_else(|| workspace.join("target/clients"), PathBuf::from)
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
+}
+
+async fn succeeds(what: &str, command: &mut Command) {
+    let output: Output = within(what, command.kill_on_drop(true).output()).await.expect("run");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.ends_with("ok\n"), "{what}: {output:?}");
 }
 
 #[tokio::test]
 async fn mosquitto_publishes_and_subscribes() {
-    if !is_installed() {
-        return;
-    }
-    let night = Night::open().await;
-    let port = night.tcp.port().to_string();
-    for version in ["mqttv31", "mqttv311", "mqttv5"] {
+    let directory = tempfile::tempdir().expect("a directory");
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let (certificate, key) = (directory.path().join("certificate.pem"), directory.path().join("key.pem"));
+    std::fs::write(&certificate, cert.pem()).expect("written");
+    std::fs::write(&key, signing_key.serialize_pem()).expect("written");
+    let tls = TlsSettings { certificate: Some(certificate.clone()), key: Some(key) };
+    let night = Night::with(Settings { tls, ..Settings::default() }).await;
+    let plain = vec!["-h".to_owned(), "127.0.0.1".to_owned(), "-p".to_owned(), night.tcp.port().to_string()];
+    let port = night.tls.expect("bound").port().to_string();
+    let file = certificate.display().to_string();
+    let secure = ["-h", "localhost", "-p", &port, "--cafile", &file].map(str::to_owned).to_vec();
+    for (version, place) in [
+        ("mqttv31", &plain),
+        ("mqttv311", &plain),
+        ("mqttv5", &plain),
+        ("mqttv311", &secure),
+        ("mqttv5", &secure),
+    ] {
         let mut archiver = night.service(V5, "a").await;
         archiver.retain(NOW, "kept").await;
-        let mut reader = Command::new("mosquitto_sub")
-            .args(["-p", &port, "-V", version, "-t", "pika/v1/+/+/now", "-q", "1", "-C", "2"])
+        let mut reader = mosquitto("mosquitto_sub")
+            .args(place)
+            .args(["-V", version, "-t", "pika/v1/+/+/now", "-q", "2", "-C", "4"])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -32,19 +73,54 @@ async fn mosquitto_publishes_and_subscribes() {
         let mut lines = BufReader::new(reader.stdout.take().expect("piped")).lines();
         let mut line = async || within("a line", lines.next_line()).await.expect("readable").expect("a line");
         assert_eq!(line().await, "kept");
-        let mut publisher = Command::new("mosquitto_pub");
-        publisher.args(["-p", &port, "-V", version, "-u", "archiver", "-P", "secret", "-q", "1", "-t", NOW]);
-        if version == "mqttv5" {
-            publisher.args(["-D", "publish", "user-property", "k", "v"]);
-            publisher.args(["-D", "publish", "message-expiry-interval", "60"]);
+        for qos in ["0", "1", "2"] {
+            let mut publisher = mosquitto("mosquitto_pub");
+            publisher.args(place);
+            publisher.args(["-V", version, "-u", "archiver", "-P", "secret", "-q", qos, "-t", NOW]);
+            if version == "mqttv5" {
+                publisher.args(["-D", "publish", "user-property", "k", "v"]);
+                publisher.args(["-D", "publish", "message-expiry-interval", "60"]);
+            }
+            let text = format!("Ołówek {qos}");
+            let status = within("mosquitto_pub", publisher.args(["-m", &text]).status()).await.expect("run");
+            assert!(status.success());
+            assert_eq!(line().await, text);
         }
-        let status = within("mosquitto_pub", publisher.args(["-m", "Ołówek"]).status()).await.expect("run");
-        assert!(status.success());
-        assert_eq!(line().await, "Ołówek");
         assert!(within("mosquitto_sub", reader.wait()).await.expect("run").success());
     }
-    let wrong = ["-p", &port, "-u", "archiver", "-P", "wrong", "-t", NOW, "-m", "x"];
-    let output = within("a refusal", Command::new("mosquitto_pub").args(wrong).output()).await.expect("run");
+    let mut wrong = mosquitto("mosquitto_pub");
+    wrong.args(&plain).args(["-u", "archiver", "-P", "wrong", "-t", NOW, "-m", "x"]);
+    let output = within("a refusal", wrong.output()).await.expect("run");
     assert!(String::from_utf8_lossy(&output.stderr).contains("bad user name or password"), "{output:?}");
+    night.close().await;
+}
+
+#[tokio::test]
+async fn paho_goes_round() {
+    let python = installed().join("venv/bin/python");
+    needs(&python, "make a virtual environment there and install paho-mqtt into it");
+    let night = Night::open().await;
+    for version in ["4", "5"] {
+        for (transport, address) in [("tcp", night.tcp), ("websockets", night.websocket)] {
+            let mut command = Command::new(&python);
+            command.arg(script("with_paho.py")).args([version, transport, &address.port().to_string()]);
+            succeeds(&format!("paho {version} {transport}"), &mut command).await;
+        }
+    }
+    night.close().await;
+}
+
+#[tokio::test]
+async fn mqtt_js_goes_round() {
+    let modules = installed();
+    needs(&modules.join("node_modules/mqtt"), "install the npm package mqtt there");
+    let night = Night::open().await;
+    for version in ["3", "4", "5"] {
+        for url in [format!("mqtt://{}", night.tcp), format!("ws://{}/mqtt", night.websocket)] {
+            let mut command = Command::new("node");
+            command.arg(script("with_mqtt_js.mjs")).args([version, &url]).arg(&modules);
+            succeeds(&format!("MQTT.js {version} {url}"), &mut command).await;
+        }
+    }
     night.close().await;
 }

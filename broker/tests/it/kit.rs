@@ -1,5 +1,6 @@
 //! A real broker on free ports, and a small MQTT client that can also misbehave.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -15,8 +16,7 @@ use broker::{Broker, Counters, Listeners, Settings};
 use bytes::{Bytes, BytesMut};
 use store::{Token, TokenKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -35,9 +35,12 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 pub(crate) struct Night {
     pub(crate) tcp: SocketAddr,
     pub(crate) websocket: SocketAddr,
+    /// With TLS, if the settings name a certificate.
+    pub(crate) tls: Option<SocketAddr>,
+    pub(crate) websocket_tls: Option<SocketAddr>,
     pub(crate) tokens: Tokens,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) fault: Arc<Notify>,
+    pub(crate) fault: Arc<broker::Fault>,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
 }
@@ -71,7 +74,12 @@ impl Night {
 
     pub(crate) async fn with(settings: Settings) -> Self {
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let with_tls = settings.tls.certificate.is_some().then_some(local);
         let listeners = Listeners::bind(local, Some(local)).expect("free ports");
+        let listeners = listeners.with_tls(with_tls, with_tls).expect("free ports");
+        let address =
+            |listener: &Option<TcpListener>| listener.as_ref().map(|one| one.local_addr().expect("bound"));
+        let (tls, websocket_tls) = (address(&listeners.tls), address(&listeners.websocket_tls));
         let tcp = listeners.tcp.local_addr().expect("bound");
         let websocket = listeners.websocket.as_ref().expect("asked for").local_addr().expect("bound");
         let tokens = Tokens::new();
@@ -80,11 +88,21 @@ impl Night {
         let (counters, fault) = (broker.counters(), broker.fault());
         let stop = CancellationToken::new();
         let task = tokio::spawn(broker.run(listeners, stop.clone()));
-        Self { tcp, websocket, tokens, counters, fault, stop, task }
+        Self { tcp, websocket, tls, websocket_tls, tokens, counters, fault, stop, task }
     }
 
     pub(crate) fn begin_to_stop(&self) {
         self.stop.cancel();
+    }
+
+    /// Waits until the counters say so.
+    pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Counters) -> bool) {
+        within(what, async {
+            while !is_so(&self.counters) {
+                tokio::time::timeout(Duration::from_millis(5), std::future::pending::<()>()).await.ok();
+            }
+        })
+        .await;
     }
 
     pub(crate) async fn close(self) {
@@ -166,15 +184,25 @@ pub(crate) struct Client {
     stream: Pin<Box<dyn Stream>>,
     version: Version,
     input: BytesMut,
+    /// Read already, while something else was waited for.
+    ahead: VecDeque<Packet>,
     last_id: u16,
 }
 
 impl Client {
     pub(crate) fn new(stream: impl Stream + 'static, version: Version) -> Self {
-        Self { stream: Box::pin(stream), version, input: BytesMut::new(), last_id: 0 }
+        Self { stream: Box::pin(stream), version, input: BytesMut::new(), ahead: VecDeque::new(), last_id: 0 }
     }
 
     pub(crate) async fn login(&mut self, login: Login<'_>) -> ConnAck {
+        self.connect(login).await;
+        match self.next("CONNACK").await {
+            Packet::ConnAck(ack) => ack,
+            packet => panic!("CONNACK expected, not {packet:?}"),
+        }
+    }
+
+    pub(crate) async fn connect(&mut self, login: Login<'_>) {
         self.send(&Packet::Connect(Box::new(Connect {
             version: login.version,
             clean_start: login.clean,
@@ -186,10 +214,6 @@ impl Client {
             password: login.user.map(|_| text(login.password)),
         })))
         .await;
-        match self.next("CONNACK").await {
-            Packet::ConnAck(ack) => ack,
-            packet => panic!("CONNACK expected, not {packet:?}"),
-        }
     }
 
     pub(crate) async fn bytes(&mut self, bytes: &[u8]) {
@@ -208,8 +232,26 @@ impl Client {
         self.bytes(&out).await;
     }
 
+    /// So many bytes as they come.
+    pub(crate) async fn read(&mut self, len: usize) -> Vec<u8> {
+        while self.input.len() < len {
+            let read = within("more bytes", self.stream.read_buf(&mut self.input)).await;
+            assert!(read.is_ok_and(|read| read > 0), "closed after {:?}", self.input);
+        }
+        self.input.split_to(len).to_vec()
+    }
+
+    /// All bytes until the broker closes the connection.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        while within("a close", self.stream.read_buf(&mut self.input)).await.is_ok_and(|read| read > 0) {}
+        self.input.split().to_vec()
+    }
+
     /// `None`: the broker closed the connection.
     pub(crate) async fn next_or_end(&mut self, what: &str) -> Option<Packet> {
+        if let Some(packet) = self.ahead.pop_front() {
+            return Some(packet);
+        }
         loop {
             if let Some(packet) = decode(&mut self.input, self.version, 1 << 24).expect("valid packets") {
                 return Some(packet);
@@ -285,6 +327,15 @@ impl Client {
         }
     }
 
+    /// Publishes with QoS 2, to the end of the handshake.
+    pub(crate) async fn once(&mut self, publish: Publish) {
+        let packet_id = publish.packet_id;
+        self.send(&Packet::Publish(publish)).await;
+        assert_eq!(self.next("PUBREC").await, Packet::PubRec(ack(packet_id)));
+        self.send(&Packet::PubRel(ack(packet_id))).await;
+        assert_eq!(self.next("PUBCOMP").await, Packet::PubComp(ack(packet_id)));
+    }
+
     pub(crate) fn packet(&mut self, topic: &str, payload: &str, qos: u8, retain: bool) -> Publish {
         let packet_id = if qos > 0 { self.id() } else { 0 };
         let (topic, payload) = (text(topic), text(payload));
@@ -292,18 +343,35 @@ impl Client {
     }
 
     pub(crate) async fn ack(&mut self, packet_id: u16) {
-        self.send(&Packet::PubAck(Ack { packet_id, reason: 0, properties: Properties::new() })).await;
+        self.send(&Packet::PubAck(ack(packet_id))).await;
     }
 
     /// The next message, acknowledged.
     pub(crate) async fn message(&mut self) -> Publish {
-        match self.next("a message").await {
-            Packet::Publish(publish) => {
-                if publish.qos > 0 {
-                    self.ack(publish.packet_id).await;
+        let publish = self.unacknowledged().await;
+        match publish.qos {
+            0 => {}
+            1 => self.ack(publish.packet_id).await,
+            _ => {
+                self.send(&Packet::PubRec(ack(publish.packet_id))).await;
+                // More messages may come before it.
+                let mut ahead = VecDeque::new();
+                loop {
+                    match self.next("PUBREL").await {
+                        Packet::PubRel(released) => break assert_eq!(released, ack(publish.packet_id)),
+                        packet => ahead.push_back(packet),
+                    }
                 }
-                publish
+                self.ahead.append(&mut ahead);
+                self.send(&Packet::PubComp(ack(publish.packet_id))).await;
             }
+        }
+        publish
+    }
+
+    pub(crate) async fn unacknowledged(&mut self) -> Publish {
+        match self.next("a message").await {
+            Packet::Publish(publish) => publish,
             packet => panic!("a message expected, not {packet:?}"),
         }
     }
@@ -323,6 +391,10 @@ impl Client {
         self.last_id = self.last_id.checked_add(1).unwrap_or(1);
         self.last_id
     }
+}
+
+pub(crate) fn ack(packet_id: u16) -> Ack {
+    Ack { packet_id, reason: 0, properties: Properties::new() }
 }
 
 pub(crate) fn plain(filter: &str, qos: u8) -> Filter {

@@ -5,7 +5,18 @@ extern crate pika_broker as broker;
 
 mod access;
 mod clients;
+#[path = "../conformance/mod.rs"]
+mod conformance;
 mod delivery;
+mod durable;
+mod exactly_once;
 mod kit;
+mod limits;
+mod proxy;
 mod robust;
+mod sessions;
+mod shared;
+mod status;
+mod storm;
+mod tls;
 mod websocket;

@@ -211,16 +211,34 @@ async fn nobody_notices_that_the_router_died() {
     let mut archiver = night.service(V5, "a").await;
     for number in 0..300 {
         if number % 100 == 50 {
-            night.fault.notify_one();
+            night.fault.kill.notify_one();
         }
         assert_eq!(archiver.confirm(EVENT, &number.to_string()).await, 0);
         assert_eq!(reader.hears().await, format!("{EVENT} {number}"));
     }
     archiver.retain(NOW, "kept").await;
-    night.fault.notify_one();
+    night.fault.kill.notify_one();
     let mut late = night.anonymous(V5, "late").await;
     late.subscribe(NOW, 1).await;
     assert_eq!(late.hears().await, format!("{NOW} kept"));
+    night.close().await;
+}
+
+#[tokio::test]
+async fn nobody_notices_that_the_router_hung() {
+    let night = Night::open().await;
+    let mut reader = night.anonymous(V311, "reader").await;
+    reader.subscribe(EVENT, 1).await;
+    let mut archiver = night.service(V5, "a").await;
+    archiver.confirm(EVENT, "before").await;
+    night.fault.hang.notify_one();
+    for number in 0..50 {
+        assert_eq!(archiver.confirm(EVENT, &number.to_string()).await, 0);
+    }
+    assert_eq!(reader.hears().await, format!("{EVENT} before"));
+    for number in 0..50 {
+        assert_eq!(reader.hears().await, format!("{EVENT} {number}"));
+    }
     night.close().await;
 }
 

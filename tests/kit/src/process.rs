@@ -29,7 +29,11 @@ pub fn command(data: &Path) -> Command {
         }
     }
     command.arg("--data").arg(data).stdin(Stdio::null());
-    command.env("PIKA__WEB__PORT", "0").env("PIKA__MQTT__PORT", "0").env("PIKA__MQTT__WEBSOCKET_PORT", "0");
+    command
+        .env("PIKA__WEB__PORT", "0")
+        .env("PIKA__MQTT__PORT", "0")
+        .env("PIKA__MQTT__WEBSOCKET_PORT", "0")
+        .env("PIKA__MQTT__TLS_PORT", "0");
     command.env("HOST", "127.0.0.1").env("PIKA__MQTT__HOST", "127.0.0.1");
     command
 }
