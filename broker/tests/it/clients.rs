@@ -1,6 +1,6 @@
 //! Clients that others wrote: mosquitto's, Eclipse Paho for Python, MQTT.js.
 //!
-//! They have to be installed; `PIKA_CLIENTS` says where the last two are, `target/clients` if it is not set.
+//! `cargo xtask test` installs them; `PIKA_TEST_CLIENTS` says where the last two are, `target/clients` if it is not set.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -27,7 +27,7 @@ fn mosquitto(program: &str) -> Command {
 /// Where tests find clients that are no Debian packages.
 fn installed() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    std::env::var_os("PIKA_CLIENTS").map_or_else(|| workspace.join("target/clients"), PathBuf::from)
+    std::env::var_os("PIKA_TEST_CLIENTS").map_or_else(|| workspace.join("target/clients"), PathBuf::from)
 }
 
 fn script(name: &str) -> PathBuf {
@@ -97,13 +97,17 @@ async fn mosquitto_publishes_and_subscribes() {
 
 #[tokio::test]
 async fn paho_goes_round() {
-    let python = installed().join("venv/bin/python");
-    needs(&python, "make a virtual environment there and install paho-mqtt into it");
+    let modules = installed().join("python");
+    needs(&modules.join("paho"), "install the Python package paho-mqtt there");
     let night = Night::open().await;
     for version in ["4", "5"] {
         for (transport, address) in [("tcp", night.tcp), ("websockets", night.websocket)] {
-            let mut command = Command::new(&python);
-            command.arg(script("with_paho.py")).args([version, transport, &address.port().to_string()]);
+            let mut command = Command::new("python3");
+            command.env("PYTHONPATH", &modules).arg(script("with_paho.py")).args([
+                version,
+                transport,
+                &address.port().to_string(),
+            ]);
             succeeds(&format!("paho {version} {transport}"), &mut command).await;
         }
     }
