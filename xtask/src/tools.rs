@@ -112,6 +112,12 @@ pub fn install(tools: &[Tool]) -> anyhow::Result<()> {
     };
     run(&["update", "--quiet"])?;
     run(&[&["install", "--yes", "--quiet", "--no-install-recommends"], packages.as_slice()].concat())?;
+    if packages.iter().any(|package| ["mosquitto", "rabbitmq-server"].contains(package)) {
+        println!(
+            "· Debian starts mosquitto and RabbitMQ as services. The tests start their own; to free the ports:"
+        );
+        println!("  systemctl disable --now mosquitto rabbitmq-server");
+    }
     match tools.iter().find(|tool| find(tool.program).is_none()) {
         Some(tool) => bail!("{} is still missing after installing {}", tool.program, tool.package),
         None => Ok(()),
