@@ -14,7 +14,7 @@ use crate::wait;
 #[derive(Debug)]
 pub struct Browser {
     pub client: Client,
-    _driver: Child,
+    driver: Child,
     _profile: TempDir,
 }
 
@@ -33,6 +33,8 @@ impl Browser {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
+            // A group of its own, so that a test that fails takes Chromium with it.
+            .process_group(0)
             .spawn()
             .expect("chromedriver runs (cargo xtask test installs it)");
         let mut arguments: Vec<String> = [
@@ -60,7 +62,7 @@ impl Browser {
             }
         })
         .await;
-        Self { client, _driver: driver, _profile: profile }
+        Self { client, driver, _profile: profile }
     }
 
     pub async fn goto(&self, url: &str) {
@@ -89,6 +91,14 @@ impl Browser {
 
     /// Closes the window.
     pub async fn close(self) {
-        let _ = self.client.close().await;
+        let _ = self.client.clone().close().await;
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(group) = self.driver.id() {
+            let _ = std::process::Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();
+        }
     }
 }
