@@ -108,8 +108,11 @@ fn unprivileged(program: &Path, folder: &Path) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// A port that was free a moment ago.
-pub fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-    Ok(listener.local_addr()?.port())
+/// A free port below the range from which systems take ports for outgoing connections, so that nothing comes
+/// in between.
+fn free_port() -> anyhow::Result<u16> {
+    let begin = std::process::id() % 1_000;
+    let ports = (0..1_000).map(|n| 11_000 + (begin + n) % 1_000).filter_map(|port| u16::try_from(port).ok());
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.into_iter().find(free).context("find a free port")
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use kit::brokers::{Broker, free_port};
+use kit::brokers::Broker;
 use kit::mosquitto::{self, Subscriber};
 use kit::process;
 
@@ -73,7 +73,7 @@ async fn mosquitto_enforces_the_access_matrix() {
     }
 
     // The exported lines as they are, and beside them a listener that lets us see and say everything.
-    let all = free_port();
+    let all = kit::ports::free();
     let config = format!("{lines}listener {all} 127.0.0.1\nallow_anonymous true\n");
     let broker = Broker::mosquitto(&config).await;
     let free = open_listener(all).await;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use kit::brokers::{Broker, Login, free_port};
+use kit::brokers::{Broker, Login};
 use kit::mosquitto::Subscriber;
 use kit::process::{self, Program};
 use kit::{Database, Dj, wait};
@@ -40,7 +40,7 @@ impl<'a> Apart<'a> {
             dj: Dj::new(folder),
             url: url.to_owned(),
             environment: environment.to_vec(),
-            web: format!("127.0.0.1:{}", free_port()),
+            web: format!("127.0.0.1:{}", kit::ports::free()),
             archiver: None,
             webapp: None,
             publisher: None,
@@ -179,7 +179,7 @@ async fn everything_works_on_rabbitmq() {
 async fn every_road_leads_to_mosquitto() {
     let keys = tempfile::tempdir().unwrap();
     let ca = kit::brokers::certificates(keys.path());
-    let (tls, websocket, both) = (free_port(), free_port(), free_port());
+    let (tls, websocket, both) = (kit::ports::free(), kit::ports::free(), kit::ports::free());
     let files = format!(
         "certfile {0}/server.pem\nkeyfile {0}/server.key\nallow_anonymous true\n",
         keys.path().display()

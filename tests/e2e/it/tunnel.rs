@@ -251,8 +251,8 @@ async fn who_may_not_is_told_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_broker_behind_it_the_answer_says_so() {
     for (url, expected) in [
-        (format!("mqtt://127.0.0.1:{}", kit::brokers::free_port()), 502),
-        (format!("ws://127.0.0.1:{}/mqtt", kit::brokers::free_port()), 501),
+        (format!("mqtt://127.0.0.1:{}", kit::ports::free()), 502),
+        (format!("ws://127.0.0.1:{}/mqtt", kit::ports::free()), 501),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let mut command = process::command(folder.path());

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::wait;
+use crate::{ports, wait};
 
 /// A login that every one of these brokers knows.
 #[derive(Debug, Clone, Copy)]
@@ -34,15 +34,10 @@ enum Kind {
     RabbitMq { node: String, names: u16, distribution: u16 },
 }
 
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 impl Broker {
     /// mosquitto with a plain listener of default rights, and more of its configuration.
     pub async fn mosquitto(more: &str) -> Self {
-        let (folder, port) = (folder(), free_port());
+        let (folder, port) = (folder(), ports::free());
         // It starts as root and would then become a user that may not read the test's files.
         let config = format!("per_listener_settings true\nuser root\nlistener {port} 127.0.0.1\n{more}\n");
         fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
@@ -51,7 +46,7 @@ impl Broker {
 
     /// nats-server with its MQTT gateway.
     pub async fn nats(logins: &[Login]) -> Self {
-        let (folder, port) = (folder(), free_port());
+        let (folder, port) = (folder(), ports::free());
         let users: String = logins
             .iter()
             .map(|login| format!("    {{ user: {}, password: \"{}\" }}\n", login.name, login.password))
@@ -59,7 +54,7 @@ impl Broker {
         let config = format!(
             "server_name: pika\nlisten: 127.0.0.1:{}\nmqtt {{ listen: 127.0.0.1:{port} }}\n\
              jetstream {{ store_dir: \"{}\" }}\nauthorization {{\n  users = [\n{users}  ]\n}}\n",
-            free_port(),
+            ports::free(),
             folder.path().join("store").display(),
         );
         fs::write(folder.path().join("nats.conf"), config).unwrap();
@@ -68,7 +63,7 @@ impl Broker {
 
     /// RabbitMQ with its MQTT plugin, as its own user when we are root.
     pub async fn rabbitmq(logins: &[Login]) -> Self {
-        let (folder, port) = (folder(), free_port());
+        let (folder, port) = (folder(), ports::free());
         let path = |name: &str| folder.path().join(name);
         let users: Vec<_> = logins
             .iter()
@@ -87,15 +82,15 @@ impl Broker {
         let config = format!(
             "listeners.tcp.default = 127.0.0.1:{}\nmqtt.listeners.tcp.default = 127.0.0.1:{port}\n\
              mqtt.allow_anonymous = false\nload_definitions = {}\n",
-            free_port(),
+            ports::free(),
             path("definitions.json").display(),
         );
         fs::write(path("rabbitmq.conf"), config).unwrap();
         fs::write(path("enabled_plugins"), "[rabbitmq_mqtt].\n").unwrap();
         let kind = Kind::RabbitMq {
             node: format!("pika-{port}@localhost"),
-            names: free_port(),
-            distribution: free_port(),
+            names: ports::free(),
+            distribution: ports::free(),
         };
         Self::started(folder, port, kind).await
     }
