@@ -1,5 +1,7 @@
 //! Benchmarks: they print figures and ratios, and fail only when something does not work.
 
+mod broker;
+
 use clap::Subcommand;
 
 use crate::{cargo, cargo_with, root, tools};
@@ -10,6 +12,8 @@ pub enum Bench {
     Road,
     /// Memory, executable, first load, time to the first page
     Size,
+    /// Our broker beside mosquitto and a bare rumqttd
+    Broker,
 }
 
 /// Runs one, on the release build.
@@ -19,6 +23,7 @@ pub fn run(what: Bench) -> anyhow::Result<()> {
     let example = match what {
         Bench::Road => "road",
         Bench::Size => "size",
+        Bench::Broker => return broker::run(),
     };
     let executable = root().join("target/release/pika");
     let executable = std::env::var_os("CARGO_TARGET_DIR")

@@ -106,6 +106,15 @@ fn cargo_with(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Resul
     let shown = arguments.join(" ");
     println!("· cargo {shown}");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo told us about ourselves is not for the next cargo: some build scripts (ring's) look at it, and
+    // would build everything above them again each time.
+    for (name, _) in std::env::vars_os() {
+        let named = |prefix: &&str| name.to_string_lossy().starts_with(*prefix);
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"].iter().any(|prefix| named(&prefix))
+        {
+            command.env_remove(&name);
+        }
+    }
     let status = command.args(arguments).envs(environment.iter().copied()).current_dir(root()).status();
     if !status.with_context(|| format!("run cargo {shown}"))?.success() {
         bail!("cargo {shown} failed");

@@ -201,7 +201,7 @@ fn spawn(mut command: Command, log: &Path) -> Child {
 }
 
 /// Debian keeps servers off the path of those who are not root.
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&folders).collect();
     folders.push("/usr/sbin".into());
