@@ -110,8 +110,7 @@ fn cargo_with(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Resul
     // would build everything above them again each time.
     for (name, _) in std::env::vars_os() {
         let named = |prefix: &&str| name.to_string_lossy().starts_with(*prefix);
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"].iter().any(|prefix| named(&prefix))
-        {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"].iter().any(named) {
             command.env_remove(&name);
         }
     }

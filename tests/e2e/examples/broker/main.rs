@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use kit::brokers::{free_port, program};
+use kit::brokers::program;
+use kit::ports;
 use kit::process::{self, Program};
 use kit::wait;
 use mqtt::{Client, Packet, acknowledge, publish};
@@ -49,7 +50,7 @@ struct Server {
 
 async fn start(system: &str, folder: &Path) -> Server {
     fs::create_dir_all(folder).unwrap();
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
     let mut login = None;
     let command = match system {
         "pika" => {
