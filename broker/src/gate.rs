@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,7 +16,7 @@ use crate::access::{Principal, Tokens};
 use crate::counters::Counters;
 use crate::dispatcher::Command;
 use crate::handshake::{self, SMALL_PACKET, place};
-use crate::limits::{Failures, Held, Rates, Tallies};
+use crate::limits::{Failures, Held, Lobby, Rates, Seat, Tallies};
 use crate::message::SessionId;
 use crate::pipe::Ingress;
 use crate::proxy;
@@ -24,6 +24,10 @@ use crate::session;
 use crate::settings::Settings;
 use crate::tls::Certificate;
 use crate::websocket;
+
+/// What the system may hold for a client that does not read; its own default is megabytes. It counts twice as much,
+/// with its own bookkeeping.
+const SEND_BUFFER: usize = 64 << 10;
 
 /// Shared by all connections.
 #[derive(Debug)]
@@ -39,11 +43,14 @@ pub(crate) struct Gate {
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) sessions: AtomicU64,
+    pub(crate) lobby: Lobby,
     pub(crate) handshakes: Tallies<IpAddr>,
     pub(crate) by_address: Tallies<IpAddr>,
     pub(crate) by_token: Tallies<String>,
     pub(crate) failures: Failures<IpAddr>,
     pub(crate) rates: Rates,
+    /// Bytes of everything that waits, from clients and for them.
+    pub(crate) held_bytes: Arc<AtomicUsize>,
 }
 
 /// What is spoken on a listener.
@@ -69,7 +76,14 @@ impl Gate {
 }
 
 /// Accepts until stopped. It never waits for a client: everything else happens in the connection's own task.
-pub(crate) async fn accept(gate: Arc<Gate>, listener: TcpListener, transport: Transport) {
+pub(crate) async fn accept(gate: Arc<Gate>, listener: std::net::TcpListener, transport: Transport) {
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "cannot serve a listener; the broker stops");
+            return gate.stop.cancel();
+        }
+    };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -102,11 +116,13 @@ async fn serve(gate: Arc<Gate>, mut stream: TcpStream, transport: Transport, ent
     let deadline = Instant::now() + Duration::from_secs(gate.settings.handshake_timeout_s);
     _ = stream.set_nodelay(true);
     let keep_alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(300));
-    _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keep_alive);
+    let socket = socket2::SockRef::from(&stream);
+    _ = socket.set_tcp_keepalive(&keep_alive);
+    _ = socket.set_send_buffer_size(SEND_BUFFER);
     let handshake = match entrance {
         Entrance::Direct(handshake) => handshake,
         Entrance::Proxy(peer) => {
-            let source = in_time(&gate, deadline, proxy::source(&mut stream, peer)).await.flatten();
+            let source = in_time(&gate.stop, deadline, proxy::source(&mut stream, peer)).await.flatten();
             let Some(handshake) = source.and_then(|source| Handshake::begin(&gate, source)) else {
                 return gate.counters.refused.add(1);
             };
@@ -118,7 +134,7 @@ async fn serve(gate: Arc<Gate>, mut stream: TcpStream, transport: Transport, ent
         Some(certificate) => {
             // Boxed, because handshakes need far more room than the connection afterwards.
             let accept = Box::pin(certificate.accept(stream));
-            match in_time(&gate, deadline, accept).await {
+            match in_time(&handshake.until, deadline, accept).await {
                 Some(Ok(stream)) => enter(gate, stream, transport.is_websocket, deadline, handshake).await,
                 Some(Err(error)) => tracing::debug!(%error, "no TLS"),
                 None => {}
@@ -138,16 +154,20 @@ async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
         return talk(gate, stream, deadline, handshake).await;
     }
     let upgrade = Box::pin(websocket::upgrade(stream, &gate.settings));
-    if let Some(Some(stream)) = in_time(&gate, deadline, upgrade).await {
+    if let Some(Some(stream)) = in_time(&handshake.until, deadline, upgrade).await {
         talk(gate, stream, deadline, handshake).await;
     }
 }
 
-/// `None`: it took too long, or the broker stops.
-async fn in_time<T>(gate: &Gate, deadline: Instant, step: impl Future<Output = T>) -> Option<T> {
+/// `None`: it took too long, its place is needed for others, or the broker stops.
+async fn in_time<T>(
+    until: &CancellationToken,
+    deadline: Instant,
+    step: impl Future<Output = T>,
+) -> Option<T> {
     tokio::select! {
         done = timeout_at(deadline, step) => done.ok(),
-        () = gate.stop.cancelled() => None,
+        () = until.cancelled() => None,
     }
 }
 
@@ -158,7 +178,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     handshake: Handshake,
 ) {
     let connect = Box::pin(handshake::connect(&mut stream, handshake.address, &gate));
-    let client = in_time(&gate, deadline, connect).await;
+    let client = in_time(&handshake.until, deadline, connect).await;
     drop(handshake);
     if let Some(Some((client, leaving))) = client {
         session::run(stream, client, leaving, gate).await;
@@ -175,12 +195,19 @@ enum Entrance {
 /// A connection that has not sent CONNECT yet, counted for its address.
 struct Handshake {
     address: IpAddr,
+    until: CancellationToken,
     _held: Held<IpAddr>,
+    _seat: Seat,
 }
 
 impl Handshake {
     fn begin(gate: &Gate, address: IpAddr) -> Option<Self> {
         let held = gate.handshakes.hold(place(address), gate.settings.handshakes_per_address_max)?;
-        Some(Self { address, _held: held })
+        let until = gate.stop.child_token();
+        let (seat, has_evicted) = gate.lobby.enter(until.clone(), gate.settings.handshakes_max);
+        if has_evicted {
+            gate.counters.refused.add(1);
+        }
+        Some(Self { address, until, _held: held, _seat: seat })
     }
 }

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -155,7 +156,16 @@ async fn admit(connect: &Connect, address: IpAddr, gate: &Arc<Gate>) -> Result<A
     let outbox = Outbox::new(limits);
     let place = principal.name().is_empty().then(|| place(address));
     let id = gate.next_session();
-    let recipient = Arc::new(Recipient { id, client_id, principal, place, version, expiry_s, outbox });
+    let recipient = Arc::new(Recipient {
+        id,
+        client_id,
+        principal,
+        place,
+        version,
+        expiry_s,
+        outbox,
+        buffered: AtomicUsize::new(0),
+    });
     let leaving = Leaving::of(recipient.clone(), gate);
     let (attached, is_attached) = oneshot::channel();
     let newcomer = Newcomer { recipient: recipient.clone(), clean_start: connect.clean_start, attached };
@@ -204,12 +214,12 @@ fn client(
         seconds => Some(seconds),
     };
     let principal = &recipient.principal;
-    let is_limited = principal.may_publish_anything() && !principal.is_service();
-    let rates = is_limited.then(|| {
-        let (settings, now) = (&gate.settings, Instant::now());
-        let shared = gate.rates.of(principal.name(), settings.token_publishes_per_s, now);
-        (Bucket::new(settings.client_publishes_per_s, now), shared)
-    });
+    // Our own programs carry the whole night, and are not limited.
+    let is_limited = !principal.is_service();
+    let (settings, now) = (&gate.settings, Instant::now());
+    let rate = is_limited.then(|| Bucket::new(settings.client_packets_per_s, now));
+    let shared_rate = (is_limited && principal.may_publish_anything())
+        .then(|| gate.rates.of(principal.name(), settings.token_publishes_per_s, now));
     Client {
         packet_bytes_max: gate.packet_bytes_max(&recipient.principal),
         client_packet_bytes_max: number(id::MAXIMUM_PACKET_SIZE).map_or(usize::MAX, |max| max as usize),
@@ -224,7 +234,8 @@ fn client(
             })
         }),
         keep_alive_s,
-        rates,
+        rate,
+        shared_rate,
         _places: places,
         input,
         out,

@@ -27,11 +27,11 @@ mod tree;
 mod websocket;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 #[cfg(feature = "fault")]
 use tokio::sync::Notify;
 use tokio::sync::{mpsc, oneshot};
@@ -42,7 +42,7 @@ use access::{Principal, Tokens};
 pub use counters::Counters;
 use dispatcher::Dispatcher;
 use gate::{Gate, Transport};
-use limits::{Failures, Rates, Tallies};
+use limits::{Failures, Lobby, Rates, Tallies};
 pub use listeners::Listeners;
 pub use proxy::{BadNetwork, Network};
 pub use settings::Settings;
@@ -127,27 +127,35 @@ impl Broker {
         let ending = stop.child_token();
         let _ended = ending.clone().drop_guard();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // Clients with TLS have a thread of their own: a crowd of handshakes, which cost a thousand times what a message
+        // costs, then delays neither messages nor those who come without.
+        let tls = certificate.as_ref().map(|_| {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(1).thread_name("broker-tls").enable_all().build()
+        });
+        let tls = tls.transpose()?;
         let (result, awaited) = oneshot::channel();
         std::thread::Builder::new().name("broker".to_owned()).spawn(move || {
-            _ = result.send(runtime.block_on(async move {
-                if let Some(certificate) = certificate {
-                    tokio::spawn(certificate.follow());
-                }
-                let entrances = entrances.into_iter().map(|(listener, transport)| {
-                    TcpListener::from_std(listener).map(|listener| (listener, transport))
-                });
-                let entrances = entrances.collect::<Result<Vec<_>, _>>()?;
-                self.serve(entrances, ending).await
-            }));
+            let handle = tls.as_ref().map(|runtime| runtime.handle().clone());
+            if let (Some(runtime), Some(certificate)) = (&tls, certificate) {
+                runtime.spawn(certificate.follow());
+            }
+            let ended = runtime.block_on(self.serve(entrances, handle, ending));
+            if let Some(tls) = tls {
+                tls.shutdown_background();
+            }
+            _ = result.send(ended);
         })?;
         awaited.await.context("the broker's thread panicked")?
     }
 
     async fn serve(
         self,
-        entrances: Vec<(TcpListener, Transport)>,
+        entrances: Vec<(std::net::TcpListener, Transport)>,
+        tls: Option<Handle>,
         ending: CancellationToken,
     ) -> anyhow::Result<()> {
+        let held_bytes: Arc<AtomicUsize> = Arc::default();
         let settings = Arc::new(self.settings);
         let (ingress, tap) = pipe::open()?;
         let (commands, received) = mpsc::channel(COMMANDS_MAX);
@@ -163,8 +171,14 @@ impl Broker {
                 }
             }));
         }
-        let mut dispatcher =
-            Dispatcher::new(settings.clone(), self.counters.clone(), self.tokens.clone(), tap, received);
+        let mut dispatcher = Dispatcher::new(
+            settings.clone(),
+            self.counters.clone(),
+            self.tokens.clone(),
+            tap,
+            received,
+            held_bytes.clone(),
+        );
         // Before anybody can connect, so that nobody sees a broker without its retained messages.
         let journal = settings.retained_directory.as_deref().map(|directory| {
             let debounce = Duration::from_millis(settings.retained_debounce_ms);
@@ -184,16 +198,22 @@ impl Broker {
             stop: ending.clone(),
             tasks: TaskTracker::new(),
             sessions: AtomicU64::new(1),
+            lobby: Lobby::default(),
             handshakes: Tallies::default(),
             by_address: Tallies::default(),
             by_token: Tallies::default(),
             failures: Failures::default(),
             rates: Rates::default(),
+            held_bytes,
         });
         for (listener, transport) in entrances {
             let (address, is_tls) = (listener.local_addr().ok(), transport.tls.is_some());
             tracing::info!(?address, is_tls, is_websocket = transport.is_websocket, "broker is ready");
-            gate.tasks.spawn(gate::accept(gate.clone(), listener, transport));
+            let accepting = gate::accept(gate.clone(), listener, transport);
+            match &tls {
+                Some(tls) if is_tls => gate.tasks.spawn_on(accepting, tls),
+                _ => gate.tasks.spawn(accepting),
+            };
         }
         // A task of its own, so that a panic in it ends the broker instead of leaving it deaf.
         let dispatched = tokio::spawn(dispatcher.run(ending.clone())).await;

@@ -1,9 +1,11 @@
 //! How much one address, one principal or one client may ask for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
 
 /// A client may do at once what it may do in so many seconds: a desk that was offline sends what it has kept.
 const BURST_S: f64 = 10.0;
@@ -14,7 +16,8 @@ const FORGIVEN: Duration = Duration::from_secs(10);
 /// The longest an answer to a failed login is held back.
 const DELAY_MAX: Duration = Duration::from_secs(2);
 
-/// Entries that say nothing any more are swept when there are so many.
+/// Entries that say nothing any more are swept when there are so many, and twice as many as were left the last time:
+/// sweeping then costs each entry a fixed price, however many addresses somebody has.
 const SWEEP_AT: usize = 1024;
 
 /// A rate with a burst. Taking never fails: whoever takes too much gets into debt, and has to pause.
@@ -29,11 +32,11 @@ impl Bucket {
         Self { level: f64::from(per_second) * BURST_S, at: now }
     }
 
-    /// How long to pause after this one.
-    pub(crate) fn take(&mut self, per_second: u32, now: Instant) -> Option<Duration> {
+    /// Takes so many; tells how long to pause after them.
+    pub(crate) fn take(&mut self, number: usize, per_second: u32, now: Instant) -> Option<Duration> {
         let rate = f64::from(per_second.max(1));
         let earned = now.saturating_duration_since(self.at).as_secs_f64() * rate;
-        self.level = (self.level + earned).min(rate * BURST_S) - 1.0;
+        self.level = (self.level + earned).min(rate * BURST_S) - number as f64;
         self.at = now;
         (self.level < 0.0).then(|| Duration::from_secs_f64(-self.level / rate))
     }
@@ -66,11 +69,11 @@ impl<K: Eq + Hash + Clone> Tallies<K> {
     /// `None` when there are `max` already.
     pub(crate) fn hold(&self, key: K, max: usize) -> Option<Held<K>> {
         let mut counts = lock(&self.0);
-        let count = counts.entry(key.clone()).or_default();
-        if *count >= max {
+        let count = counts.get(&key).copied().unwrap_or_default();
+        if count >= max {
             return None;
         }
-        *count += 1;
+        counts.insert(key.clone(), count + 1);
         Some(Held { tallies: self.clone(), key })
     }
 }
@@ -87,14 +90,64 @@ impl<K: Eq + Hash> Drop for Held<K> {
     }
 }
 
+/// Connections that have not sent CONNECT yet, in the order they came. When there are too many, the oldest has to go:
+/// who means it is through within moments, and who only fills a place is old.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lobby(Arc<Mutex<Waiting>>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    by_age: BTreeMap<u64, CancellationToken>,
+    next: u64,
+}
+
+/// A place in the lobby; free again when dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    lobby: Lobby,
+    number: u64,
+}
+
+impl Lobby {
+    /// Takes a place for a connection that is to end when `until` is cancelled. True if another one had to go for it.
+    pub(crate) fn enter(&self, until: CancellationToken, max: usize) -> (Seat, bool) {
+        let mut waiting = lock(&self.0);
+        let mut evicted = None;
+        if waiting.by_age.len() >= max.max(1) {
+            evicted = waiting.by_age.pop_first();
+        }
+        let number = waiting.next;
+        waiting.next += 1;
+        waiting.by_age.insert(number, until);
+        drop(waiting);
+        let has_evicted = evicted.is_some();
+        if let Some((_, oldest)) = evicted {
+            oldest.cancel();
+        }
+        (Seat { lobby: self.clone(), number }, has_evicted)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        lock(&self.lobby.0).by_age.remove(&self.number);
+    }
+}
+
 /// Failed logins by key. They never keep out who knows the password, since one address may be a whole venue, but what
 /// fails is answered late, and at some point not at all.
 #[derive(Debug)]
-pub(crate) struct Failures<K>(Mutex<HashMap<K, (u32, Instant)>>);
+pub(crate) struct Failures<K>(Mutex<Failed<K>>);
+
+#[derive(Debug)]
+struct Failed<K> {
+    counts: HashMap<K, (u32, Instant)>,
+    sweep_at: usize,
+}
 
 impl<K> Default for Failures<K> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Mutex::new(Failed { counts: HashMap::new(), sweep_at: SWEEP_AT }))
     }
 }
 
@@ -102,10 +155,11 @@ impl<K: Eq + Hash> Failures<K> {
     /// Counts one more; tells how long to wait with the answer, or `None` if there is to be none.
     pub(crate) fn add(&self, key: K, max: u32, now: Instant) -> Option<Duration> {
         let mut failures = lock(&self.0);
-        if failures.len() >= SWEEP_AT {
-            failures.retain(|_, (count, at)| remaining(*count, *at, now) > 0);
+        if failures.counts.len() >= failures.sweep_at {
+            failures.counts.retain(|_, (count, at)| remaining(*count, *at, now) > 0);
+            failures.sweep_at = SWEEP_AT.max(2 * failures.counts.len());
         }
-        let (count, at) = failures.entry(key).or_insert((0, now));
+        let (count, at) = failures.counts.entry(key).or_insert((0, now));
         *count = remaining(*count, *at, now).saturating_add(1);
         *at = now;
         let doublings = (*count - 1).min(8);
@@ -148,16 +202,16 @@ mod tests {
         let start = Instant::now();
         let mut bucket = Bucket::new(10, start);
         for _ in 0..100 {
-            assert_eq!(bucket.take(10, start), None);
+            assert_eq!(bucket.take(1, 10, start), None);
         }
-        assert_eq!(bucket.take(10, start), Some(Duration::from_millis(100)));
-        assert_eq!(bucket.take(10, start), Some(Duration::from_millis(200)));
-        assert_eq!(bucket.take(10, start + Duration::from_secs(1)), None);
+        assert_eq!(bucket.take(1, 10, start), Some(Duration::from_millis(100)));
+        assert_eq!(bucket.take(1, 10, start), Some(Duration::from_millis(200)));
+        assert_eq!(bucket.take(1, 10, start + Duration::from_secs(1)), None);
         let mut idle = Bucket::new(10, start);
         for _ in 0..100 {
-            assert_eq!(idle.take(10, start + Duration::from_secs(1000)), None, "no more than a burst");
+            assert_eq!(idle.take(1, 10, start + Duration::from_secs(1000)), None, "no more than a burst");
         }
-        assert!(idle.take(10, start + Duration::from_secs(1000)).is_some());
+        assert!(idle.take(1, 10, start + Duration::from_secs(1000)).is_some());
     }
 
     #[test]
@@ -168,6 +222,24 @@ mod tests {
         assert!(tallies.hold("b", 2).is_some());
         drop(held);
         assert!(tallies.hold("a", 2).is_some() && lock(&tallies.0).is_empty());
+    }
+
+    #[test]
+    fn the_oldest_in_the_lobby_goes_first() {
+        let lobby = Lobby::default();
+        let tokens: Vec<_> = (0..4).map(|_| CancellationToken::new()).collect();
+        let (first, _) = lobby.enter(tokens[0].clone(), 2);
+        let (second, has_evicted) = lobby.enter(tokens[1].clone(), 2);
+        assert!(!has_evicted);
+        drop(first);
+        let (_third, has_evicted) = lobby.enter(tokens[2].clone(), 2);
+        assert!(!has_evicted, "the first has left by itself");
+        let (_fourth, has_evicted) = lobby.enter(tokens[3].clone(), 2);
+        assert!(has_evicted);
+        let cancelled: Vec<_> = tokens.iter().map(CancellationToken::is_cancelled).collect();
+        assert_eq!(cancelled, [false, true, false, false]);
+        drop(second);
+        assert_eq!(lock(&lobby.0).by_age.len(), 2);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -30,6 +31,10 @@ pub(crate) const TOPIC_ALIAS_MAX: u32 = 16;
 /// QoS 2 counts, which has to be remembered. Beyond it, the session ends.
 pub(crate) const RECEIVE_MAX: usize = 1024;
 
+/// A subscription may make us look through everything that is retained, so it costs its client as much as so many other
+/// packets.
+const SUBSCRIBE_COST: usize = 10;
+
 /// "Packet identifier not found": harmless, and said only because version 5 can.
 const UNKNOWN: u8 = 0x92;
 
@@ -48,8 +53,10 @@ pub(crate) struct Client {
     /// Largest packet we take and it takes.
     pub(crate) packet_bytes_max: usize,
     pub(crate) client_packet_bytes_max: usize,
-    /// How fast it may publish, alone and together with the others of its token; `None`: as fast as it can.
-    pub(crate) rates: Option<(Bucket, Arc<Mutex<Bucket>>)>,
+    /// How fast it may send; `None`: as fast as it can.
+    pub(crate) rate: Option<Bucket>,
+    /// How fast it may publish together with the others of its token.
+    pub(crate) shared_rate: Option<Arc<Mutex<Bucket>>>,
     pub(crate) _places: Places,
     /// What came after CONNECT already, and what is to be sent first.
     pub(crate) input: BytesMut,
@@ -97,13 +104,38 @@ struct Session<S> {
     aliases: Vec<Bytes>,
     /// Number of the last message this client put into the pipe.
     sent: u64,
-    /// It published too fast, and is not read until then.
+    /// It sent too fast, and is not read until then.
     paused_until: Option<Instant>,
     /// How long the session stays after the connection.
     expiry_s: u32,
     received_at: Instant,
     /// When what is to be written began to wait.
     stuck_at: Option<Instant>,
+    buffered: Buffered,
+}
+
+/// What the buffers of a connection hold, counted for all together and for itself.
+struct Buffered {
+    total: Arc<AtomicUsize>,
+    recipient: Arc<Recipient>,
+    bytes: usize,
+}
+
+impl Buffered {
+    fn set(&mut self, bytes: usize) {
+        if bytes != self.bytes {
+            // Wraps around on its way, and is right in the end.
+            self.total.fetch_add(bytes.wrapping_sub(self.bytes), Ordering::Relaxed);
+            self.recipient.buffered.store(bytes, Ordering::Relaxed);
+            self.bytes = bytes;
+        }
+    }
+}
+
+impl Drop for Buffered {
+    fn drop(&mut self) {
+        self.set(0);
+    }
 }
 
 pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
@@ -112,7 +144,9 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     leaving: Leaving,
     gate: Arc<Gate>,
 ) {
+    let buffered = Buffered { total: gate.held_bytes.clone(), recipient: client.recipient.clone(), bytes: 0 };
     let mut session = Session {
+        buffered,
         expiry_s: client.recipient.expiry_s,
         stream,
         client,
@@ -143,6 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.take_input(timer.as_mut()).await?;
         loop {
             self.fill()?;
+            self.buffered.set(self.client.input.capacity() + self.client.out.capacity());
             let may_read = self.paused_until.is_none();
             match self.turn(may_read, timer.as_mut()).await.map_err(|_| End::Gone)? {
                 Turn::Received => self.take_input(timer.as_mut()).await?,
@@ -313,8 +348,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             };
             self.received_at = Instant::now();
             self.gate.counters.packets_received.add(1);
+            self.count(&packet, timer.as_mut());
             if let Packet::Publish(publish) = packet {
-                self.count_publish(timer.as_mut());
                 match self.publish(publish) {
                     Ok(Some(envelope)) => batch.push(envelope),
                     Ok(None) => {}
@@ -331,12 +366,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.send(&mut batch, timer).await
     }
 
-    /// Who publishes too fast is not read for a while: TCP slows it down, and nothing is lost.
-    fn count_publish(&mut self, mut timer: Pin<&mut Sleep>) {
-        let Some((own, shared)) = &mut self.client.rates else { return };
+    /// Who sends too fast is not read for a while: TCP slows it down, and nothing is lost.
+    fn count(&mut self, packet: &Packet, mut timer: Pin<&mut Sleep>) {
+        let Some(own) = &mut self.client.rate else { return };
+        let cost = match packet {
+            // We make it send these, as many as there are messages for it. Those we did not make it send cost little.
+            Packet::PubAck(_) | Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_) => return,
+            Packet::Subscribe(subscribe) => subscribe.filters.len() * SUBSCRIBE_COST,
+            Packet::Unsubscribe(unsubscribe) => unsubscribe.filters.len(),
+            _ => 1,
+        };
         let (settings, now) = (&self.gate.settings, std::time::Instant::now());
-        let pause = own.take(settings.client_publishes_per_s, now);
-        let pause = pause.max(lock(shared).take(settings.token_publishes_per_s, now));
+        let mut pause = own.take(cost, settings.client_packets_per_s, now);
+        if let (Packet::Publish(_), Some(shared)) = (packet, &self.client.shared_rate) {
+            pause = pause.max(lock(shared).take(1, settings.token_publishes_per_s, now));
+        }
         if let Some(pause) = pause {
             self.gate.counters.throttled.add(1);
             self.paused_until = Some(Instant::now() + pause);

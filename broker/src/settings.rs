@@ -31,12 +31,14 @@ pub struct Settings {
     /// Failed logins from one address, of which one is forgiven every ten seconds: each is answered later than the one
     /// before, and above this number not at all.
     pub failed_logins_per_address_max: u32,
-    /// Messages per second that a client may publish in the long run, and ten seconds' worth at once. Beyond it, it is
-    /// read more slowly. Not for service tokens.
-    pub client_publishes_per_s: u32,
-    /// The same for all clients of one token together.
+    /// Packets per second that a client may send in the long run, and ten seconds' worth at once; acknowledgements are
+    /// not counted, a subscription counts as ten. Beyond it, it is read more slowly. Not for service tokens.
+    pub client_packets_per_s: u32,
+    /// Messages per second for all clients of one token together.
     pub token_publishes_per_s: u32,
-    /// Connections from one address that have not sent CONNECT yet; more are closed at once.
+    /// Connections that have not sent CONNECT yet; when there are more, the oldest of them are closed.
+    pub handshakes_max: usize,
+    /// The same from one address; more are closed at once.
     pub handshakes_per_address_max: usize,
     /// From the accepted connection to the complete CONNECT packet, WebSocket handshake included.
     pub handshake_timeout_s: u64,
@@ -47,7 +49,8 @@ pub struct Settings {
     pub queue_messages_max: usize,
     /// The same in bytes.
     pub queue_bytes_max: usize,
-    /// Messages waiting for all clients together. When it is more, the sessions with the largest queues are ended.
+    /// Everything that waits, for all clients together: messages, and what is half read or half written. When it is
+    /// more, the sessions with the most are ended.
     pub queued_bytes_max: usize,
     /// Subscriptions of one session.
     pub subscriptions_max: usize,
@@ -85,8 +88,9 @@ impl Default for Settings {
             connections_per_address_max: 1_000,
             connections_per_token_max: 5_000,
             failed_logins_per_address_max: 20,
-            client_publishes_per_s: 100,
+            client_packets_per_s: 100,
             token_publishes_per_s: 300,
+            handshakes_max: 8_000,
             handshakes_per_address_max: 2_000,
             handshake_timeout_s: 5,
             packet_bytes_max: 256 << 10,

@@ -51,6 +51,8 @@ pub(crate) struct Recipient {
     /// How long the session stays after its connection; 0: not at all.
     pub expiry_s: u32,
     pub outbox: Outbox,
+    /// Bytes half read from it and half written to it.
+    pub buffered: AtomicUsize,
 }
 
 impl Recipient {
@@ -131,7 +133,8 @@ pub(crate) struct Dispatcher {
     /// Sessions without a connection.
     away: HashSet<SessionId>,
     subscriptions: Subscriptions,
-    /// Bytes of all messages that anybody holds: the clients' queues, and the store.
+    /// Bytes of all messages that anybody holds, the clients' queues and the store, and of what is half read or half
+    /// written.
     held_bytes: Arc<AtomicUsize>,
     /// What the queues take by themselves; looked at once a second.
     queue_bytes: usize,
@@ -155,6 +158,7 @@ impl Dispatcher {
         tokens: Tokens,
         tap: Tap,
         commands: mpsc::Receiver<Command>,
+        held_bytes: Arc<AtomicUsize>,
     ) -> Self {
         let retained = Retained::new(settings.retained_messages_max, settings.retained_bytes_max);
         Self {
@@ -168,7 +172,7 @@ impl Dispatcher {
             waiting: HashMap::new(),
             away: HashSet::new(),
             subscriptions: Subscriptions::default(),
-            held_bytes: Arc::default(),
+            held_bytes,
             queue_bytes: 0,
             shed_at: Instant::now(),
             retained,
@@ -312,29 +316,43 @@ impl Dispatcher {
         self.shed();
     }
 
-    /// When all queues together are too large, ends the sessions with the largest ones: a twentieth of all that have
-    /// something waiting, at least one, and then sees what that helped.
+    /// When everything that waits is too much, ends the sessions with the most, and then sees what that helped. Queues
+    /// share their messages, so ending one may free nothing: a twentieth of all that have something waiting goes, at
+    /// least one. Buffers are nobody else's: when they alone take more than half of what is allowed, as many go as it
+    /// takes.
     fn shed(&mut self) {
         let held = self.held_bytes.load(Ordering::Relaxed).saturating_sub(self.retained.bytes());
         let held = held + self.queue_bytes;
-        if held <= self.settings.queued_bytes_max || self.shed_at.elapsed() < SHED_EVERY {
+        let max = self.settings.queued_bytes_max;
+        if held <= max || self.shed_at.elapsed() < SHED_EVERY {
             return;
         }
         self.shed_at = Instant::now();
         let mut loads: Vec<_> = self
             .sessions
             .iter()
-            .map(|(id, session)| (session.recipient.outbox.load().bytes, *id))
-            .filter(|(bytes, _)| *bytes > 0)
+            .map(|(id, session)| {
+                let buffered = session.recipient.buffered.load(Ordering::Relaxed);
+                (session.recipient.outbox.load().bytes + buffered, buffered, *id)
+            })
+            .filter(|(bytes, ..)| *bytes > 0)
             .collect();
-        loads.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-        loads.truncate(loads.len().div_ceil(20));
+        loads.sort_unstable_by_key(|(bytes, ..)| std::cmp::Reverse(*bytes));
+        let buffered: usize = loads.iter().map(|(_, buffered, _)| buffered).sum();
+        let mut to_free = buffered.saturating_sub(max / 2);
+        let for_buffers = loads.iter().take_while(|(_, buffered, _)| {
+            let is_needed = to_free > 0;
+            to_free = to_free.saturating_sub(*buffered);
+            is_needed && *buffered > 0
+        });
+        let ended = for_buffers.count().max(loads.len().div_ceil(20));
+        loads.truncate(ended);
         tracing::warn!(
             held,
             sessions = loads.len(),
-            "messages waiting for clients take too much memory; the largest queues are given up"
+            "what waits from and for clients takes too much memory; those with the most are disconnected"
         );
-        for (_, session) in loads {
+        for (.., session) in loads {
             self.counters.shed.add(1);
             if let Some(known) = self.sessions.get(&session) {
                 known.recipient.outbox.end(Ending::Overflow);

@@ -16,6 +16,7 @@ use crate::message::Message;
 const HEAD: &[u8; 8] = b"PIKARET\x01";
 const NAME: &str = "retained.log";
 const TEMPORARY: &str = "retained.tmp";
+const LOCK: &str = "retained.lock";
 
 /// Larger than any record we write; a length beyond it is damage.
 const RECORD_MAX: usize = 512 << 20;
@@ -30,6 +31,8 @@ pub(super) struct Log {
     len: u64,
     /// Its length when it held nothing superfluous.
     len_compact: u64,
+    /// Held as long as the log is: two brokers that write one file would destroy it.
+    _lock: File,
 }
 
 /// What a file holds, and up to where it is whole.
@@ -40,9 +43,16 @@ struct Content {
 }
 
 impl Log {
-    /// Reads what is there. A damaged end is cut off; a file that is not ours is an error, and stays as it is.
+    /// Reads what is there. A damaged end is cut off; a file that is not ours is an error, and stays as it is. So is
+    /// a directory that another broker uses.
     pub(super) fn open(directory: &Path) -> io::Result<(Self, Kept)> {
-        let mut log = Self { directory: directory.to_owned(), file: None, len: 0, len_compact: 0 };
+        let mut log = Self {
+            directory: directory.to_owned(),
+            file: None,
+            len: 0,
+            len_compact: 0,
+            _lock: lock(directory)?,
+        };
         let path = log.path();
         let bytes = match fs::read(&path) {
             Ok(bytes) => Bytes::from(bytes),
@@ -88,7 +98,6 @@ impl Log {
 
     /// Replaces the file in one step: whoever looks finds the old one or the new one, both whole.
     pub(super) fn rewrite(&mut self, kept: &Kept) -> io::Result<()> {
-        fs::create_dir_all(&self.directory)?;
         let temporary = self.directory.join(TEMPORARY);
         let written = write(&temporary, kept).inspect_err(|_| {
             // It takes room that the disk may not have.
@@ -106,6 +115,20 @@ impl Log {
 
     pub(super) fn path(&self) -> PathBuf {
         self.directory.join(NAME)
+    }
+}
+
+/// The system gives it back when the process ends, however it ends.
+fn lock(directory: &Path) -> io::Result<File> {
+    fs::create_dir_all(directory)?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(directory.join(LOCK))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "another broker keeps its messages there; stop it, or give this one a directory of its own",
+        )),
+        Err(fs::TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -4,9 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use broker::Settings;
+use broker::access::Tokens;
 use broker::codec::{Packet, Properties, id};
+use broker::{Listeners, Settings};
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 use crate::kit::{Client, Login, Night, V5, V311, within};
 
@@ -159,4 +161,23 @@ async fn a_disk_that_does_not_take_it_is_tried_again() {
     reader.subscribe(NOW, 0).await;
     assert_eq!(reader.hears().await, format!("{NOW} served all the same"));
     night.close().await;
+}
+
+#[tokio::test]
+async fn two_brokers_do_not_write_one_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = Night::with(kept_in(directory.path())).await;
+    first.service(V5, "a").await.retain(NOW, "mine").await;
+    let listeners = Listeners::bind(([127, 0, 0, 1], 0).into(), None).expect("a free port");
+    let second = broker::run(kept_in(directory.path()), listeners, Tokens::new(), CancellationToken::new());
+    let error = within("a refusal", second).await.expect_err("refused");
+    let message = format!("{error:#}");
+    assert!(message.contains("another broker") && message.contains("directory of its own"), "{message}");
+    first.close().await;
+    // Its lock is gone with it.
+    let third = Night::with(kept_in(directory.path())).await;
+    let mut reader = third.anonymous(V5, "reader").await;
+    reader.subscribe(NOW, 0).await;
+    assert_eq!(reader.hears().await, format!("{NOW} mine"));
+    third.close().await;
 }

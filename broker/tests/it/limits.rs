@@ -2,8 +2,10 @@
 
 use broker::Settings;
 use broker::codec::Packet;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
-use crate::kit::{Login, Night, V5, V311};
+use crate::kit::{Login, Night, V5, V311, within};
 use crate::proxy::{through, trusting};
 
 const EVENT: &str = "pika/v1/night/main/event";
@@ -11,8 +13,8 @@ const PLAY: &str = "pika/v1/night/main/desk/anna/play";
 
 #[tokio::test]
 async fn who_publishes_too_fast_is_slowed_down_and_loses_nothing() {
-    for (client_publishes_per_s, token_publishes_per_s) in [(50, 1_000), (1_000, 50)] {
-        let settings = Settings { client_publishes_per_s, token_publishes_per_s, ..Settings::default() };
+    for (client_packets_per_s, token_publishes_per_s) in [(50, 1_000), (1_000, 50)] {
+        let settings = Settings { client_packets_per_s, token_publishes_per_s, ..Settings::default() };
         let night = Night::with(settings).await;
         let mut archiver = night.service(V5, "a").await;
         archiver.subscribe(PLAY, 1).await;
@@ -99,5 +101,62 @@ async fn when_all_queues_hold_too_much_the_largest_go() {
     }
     night.until("the stuck ones to be gone", |counters| counters.connections.get() == 2).await;
     reader.ping().await;
+    night.close().await;
+}
+
+#[tokio::test]
+async fn who_only_reads_may_not_ask_without_end() {
+    let night = Night::with(Settings { client_packets_per_s: 20, ..Settings::default() }).await;
+    let mut guest = night.anonymous(V5, "guest").await;
+    // A burst of 200: the first ten subscriptions are half of it.
+    for _ in 0..10 {
+        guest.subscribe("pika/v1/night/#", 0).await;
+    }
+    assert_eq!(night.counters.throttled.get(), 0);
+    for _ in 0..110 {
+        guest.ping().await;
+    }
+    assert!(night.counters.throttled.get() > 0);
+    let mut archiver = night.service(V5, "a").await;
+    for _ in 0..300 {
+        archiver.ping().await;
+    }
+    night.close().await;
+}
+
+#[tokio::test]
+async fn a_crowd_at_the_door_does_not_keep_others_out() {
+    let settings = Settings { handshakes_max: 3, handshake_timeout_s: 60, ..Settings::default() };
+    let night = Night::with(settings).await;
+    let mut crowd = Vec::new();
+    for _ in 0..4 {
+        crowd.push(TcpStream::connect(night.tcp).await.expect("connected"));
+        // Gets through as the newest, and leaves its place again.
+        night.anonymous(V311, "guest").await.ping().await;
+    }
+    let mut first = crowd.swap_remove(0);
+    let mut nothing = Vec::new();
+    within("the oldest to go", first.read_to_end(&mut nothing)).await.expect("a close");
+    night.close().await;
+}
+
+#[tokio::test]
+async fn who_never_finishes_a_word_costs_no_more_than_all_may() {
+    let settings = Settings { queued_bytes_max: 1 << 20, ..Settings::default() };
+    let night = Night::with(settings).await;
+    let mut steady = night.desk(V5, "bert").await;
+    let mut talkers = Vec::new();
+    for number in 0..50 {
+        let client_id = format!("talker {number}");
+        let login = Login { user: Some("anna"), ..Login::new(V5, &client_id) };
+        let mut talker = night.client(login).await;
+        // A message of 200,000 bytes of which a half comes.
+        talker.try_bytes(&[&b"\x30\xc0\x9a\x0c\x00\x01a\x00"[..], &[b'x'; 100_000]].concat()).await;
+        talkers.push(talker);
+    }
+    // Five of them may stay, and the steady one does.
+    night.until("the others to be gone", |counters| counters.connections.get() <= 6).await;
+    assert!(night.counters.connections.get() > 2 && night.counters.shed.get() >= 44);
+    steady.ping().await;
     night.close().await;
 }

@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use crate::kit::{Client, Login, Night, V5, within};
 
 /// Puts a new certificate into place; gives what clients have to trust.
-fn certify(directory: &Path) -> CertificateDer<'static> {
+pub(crate) fn certify(directory: &Path) -> CertificateDer<'static> {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     std::fs::write(directory.join("key.pem"), signing_key.serialize_pem()).expect("written");
@@ -28,7 +28,7 @@ fn certify(directory: &Path) -> CertificateDer<'static> {
     cert.der().clone()
 }
 
-fn settings(directory: &Path) -> Settings {
+pub(crate) fn settings(directory: &Path) -> Settings {
     let tls = TlsSettings {
         certificate: Some(directory.join("certificate.pem")),
         key: Some(directory.join("key.pem")),
@@ -36,7 +36,16 @@ fn settings(directory: &Path) -> Settings {
     Settings { tls, handshake_timeout_s: 2, ..Settings::default() }
 }
 
-async fn connect(address: SocketAddr, trusted: &CertificateDer<'static>) -> Option<TlsStream<TcpStream>> {
+/// The first bytes of a client that wants TLS.
+pub(crate) fn client_hello(trusted: &CertificateDer<'static>) -> Vec<u8> {
+    let name = ServerName::try_from("localhost").expect("a name");
+    let mut client = ClientConnection::new(config(trusted), name).expect("a client");
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).expect("written");
+    hello
+}
+
+fn config(trusted: &CertificateDer<'static>) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).expect("a root");
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -44,9 +53,13 @@ async fn connect(address: SocketAddr, trusted: &CertificateDer<'static>) -> Opti
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
+    Arc::new(config)
+}
+
+async fn connect(address: SocketAddr, trusted: &CertificateDer<'static>) -> Option<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await.expect("connected");
     let name = ServerName::try_from("localhost").expect("a name");
-    within("TLS", TlsConnector::from(Arc::new(config)).connect(name, stream)).await.ok()
+    within("TLS", TlsConnector::from(config(trusted)).connect(name, stream)).await.ok()
 }
 
 #[tokio::test]

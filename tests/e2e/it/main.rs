@@ -6,6 +6,7 @@
 mod bad_input;
 mod demo;
 mod export;
+mod hostile;
 mod integrating;
 mod killed;
 mod other_brokers;

@@ -9,6 +9,7 @@ pub mod database;
 pub mod dj;
 pub mod http;
 pub mod mosquitto;
+pub mod mqtt;
 pub mod ports;
 pub mod process;
 pub mod wait;

@@ -91,6 +91,20 @@ impl Program {
     }
 }
 
+/// What a running process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holds {
+    pub threads: usize,
+    pub files: usize,
+}
+
+impl Program {
+    pub fn holds(&self) -> Holds {
+        let count = |what: &str| fs::read_dir(format!("/proc/{}/{what}", self.pid())).unwrap().count();
+        Holds { threads: count("task"), files: count("fd") }
+    }
+}
+
 impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();

@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that does not work fails by panicking")]
 
-mod mqtt;
-
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,10 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kit::brokers::program;
+use kit::mqtt::{Client, Packet, acknowledge, publish};
 use kit::ports;
 use kit::process::{self, Program};
 use kit::wait;
-use mqtt::{Client, Packet, acknowledge, publish};
 use tokio::sync::Notify;
 
 const ROUNDS: usize = 3;

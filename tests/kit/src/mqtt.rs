@@ -67,6 +67,7 @@ impl Client {
         }
     }
 
+    /// Writes it all.
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
     }
@@ -140,10 +141,15 @@ fn packet(first: u8, body: &[u8]) -> Vec<u8> {
 
 /// A QoS 1 message of 300 bytes.
 pub fn publish(id: u16) -> Vec<u8> {
+    publish_of(id, 300)
+}
+
+/// A QoS 1 message of so many bytes.
+pub fn publish_of(id: u16, bytes: usize) -> Vec<u8> {
     let mut body = (TOPIC.len() as u16).to_be_bytes().to_vec();
     body.extend(TOPIC.bytes());
     body.extend(id.to_be_bytes());
-    body.resize(body.len() + 300, b'x');
+    body.resize(body.len() + bytes, b'x');
     packet(0x32, &body)
 }
 
