@@ -2,15 +2,15 @@
 //!
 //! `cargo xtask test` installs them; `PIKA_TEST_CLIENTS` says where the last two are, `target/clients` if it is not set.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use broker::{Settings, TlsSettings};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::kit::{Night, V5, within};
+use crate::tls::{certify, settings};
 
 const NOW: &str = "pika/v1/night/main/now";
 
@@ -43,16 +43,11 @@ async fn succeeds(what: &str, command: &mut Command) {
 #[tokio::test]
 async fn mosquitto_publishes_and_subscribes() {
     let directory = tempfile::tempdir().expect("a directory");
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    let (certificate, key) = (directory.path().join("certificate.pem"), directory.path().join("key.pem"));
-    std::fs::write(&certificate, cert.pem()).expect("written");
-    std::fs::write(&key, signing_key.serialize_pem()).expect("written");
-    let tls = TlsSettings { certificate: Some(certificate.clone()), key: Some(key) };
-    let night = Night::with(Settings { tls, ..Settings::default() }).await;
+    certify(directory.path());
+    let night = Night::with(settings(directory.path())).await;
     let plain = vec!["-h".to_owned(), "127.0.0.1".to_owned(), "-p".to_owned(), night.tcp.port().to_string()];
     let port = night.tls.expect("bound").port().to_string();
-    let file = certificate.display().to_string();
+    let file = directory.path().join("certificate.pem").display().to_string();
     let secure = ["-h", "localhost", "-p", &port, "--cafile", &file].map(str::to_owned).to_vec();
     for (version, place) in [
         ("mqttv31", &plain),
@@ -118,10 +113,19 @@ async fn paho_goes_round() {
 async fn mqtt_js_goes_round() {
     let modules = installed();
     needs(&modules.join("node_modules/mqtt"), "install the npm package mqtt there");
-    let night = Night::open().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    certify(directory.path());
+    let night = Night::with(settings(directory.path())).await;
+    let port = |address: Option<SocketAddr>| address.expect("bound").port();
     for version in ["3", "4", "5"] {
-        for url in [format!("mqtt://{}", night.tcp), format!("ws://{}/mqtt", night.websocket)] {
+        for url in [
+            format!("mqtt://{}", night.tcp),
+            format!("ws://{}/mqtt", night.websocket),
+            format!("mqtts://localhost:{}", port(night.tls)),
+            format!("wss://localhost:{}/mqtt", port(night.websocket_tls)),
+        ] {
             let mut command = Command::new("node");
+            command.env("NODE_EXTRA_CA_CERTS", directory.path().join("certificate.pem"));
             command.arg(script("with_mqtt_js.mjs")).args([version, &url]).arg(&modules);
             succeeds(&format!("MQTT.js {version} {url}"), &mut command).await;
         }

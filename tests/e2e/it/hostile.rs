@@ -97,7 +97,8 @@ async fn ten_thousand_that_never_say_who_they_are() {
                 }
             }
             let files = broker.program.holds().files;
-            assert!(files <= 4_000 + before.files + 100, "no more than allowed: {files}");
+            // Those who had to go may not have been shown out yet: one turn of the door.
+            assert!(files <= 4_000 + before.files + 500, "no more than allowed: {files}");
             for mut one in crowd {
                 let mut left = Vec::new();
                 _ = one.read_to_end(&mut left).await;
@@ -136,10 +137,9 @@ async fn a_thousand_subscribers_that_never_read() {
     let mut memory_most = 0;
     broker
         .beside(10_000, async {
-            wait::until("the stuck ones to be disconnected", || async {
+            wait::until_some("the stuck ones to be disconnected", || {
                 memory_most = memory_most.max(broker.program.rss_kib());
-                let files = broker.program.holds().files;
-                if files < before.files + 10 { Ok(()) } else { Err(format!("{files} open files")) }
+                (broker.program.holds().files < before.files + 10).then_some(())
             })
             .await;
         })

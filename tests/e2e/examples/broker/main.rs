@@ -7,15 +7,16 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kit::brokers::program;
-use kit::mqtt::{Client, Packet, acknowledge, publish};
+use kit::mqtt::{Client, Packet, acknowledge, publish, publish_of};
 use kit::ports;
 use kit::process::{self, Program};
 use kit::wait;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
 const ROUNDS: usize = 3;
@@ -25,19 +26,26 @@ const SUBSCRIBERS: usize = 1_000;
 const FANNED_OUT: usize = 100;
 const CONNECTS: usize = 5_000;
 const ONE_BY_ONE: usize = 1_000;
+const STUCK: usize = 1_000;
+const HALF_OPEN: usize = 10_000;
 
 /// Connections come from so many loopback addresses: a server may take only so many from one.
 const ADDRESSES: usize = 10;
 
 /// What is measured, in the order of the table: its name, and whether more is better.
-const FIGURES: [(&str, bool); 7] = [
+const FIGURES: [(&str, bool); 12] = [
     ("QoS 1 acknowledged/s, 1 publisher, 100 in flight", true),
     ("QoS 1 acknowledged/s, 4 publishers, 100 in flight each", true),
     ("1,000 subscribers, server CPU per delivery, µs", false),
     ("1,000 subscribers, until the last has it, ms", false),
+    ("1,000 subscribers, p99 of a delivery, ms", false),
+    ("the same beside 1,000 that never read, ms", false),
+    ("memory per subscriber that never reads, with the kernel's, KiB", false),
     ("5,000 connect at once, until all are subscribed, ms", false),
     ("memory per idle connection, KiB", false),
     ("publish → subscriber, median, µs", false),
+    ("publish → subscriber, p99, µs", false),
+    ("the same beside 10,000 half-open connections, µs", false),
 ];
 
 struct Server {
@@ -138,17 +146,29 @@ async fn acknowledged(server: &Server, publishers: usize) -> f64 {
     sum
 }
 
-/// CPU per delivery in µs, and the median of the times until the last subscriber has a message, in ms.
-async fn fanned_out(server: &Server) -> (f64, f64) {
+struct FanOut {
+    cpu_us: f64,
+    /// Until the last subscriber has a message, the median.
+    last_ms: f64,
+    p99_ms: f64,
+}
+
+async fn fanned_out(server: &Server) -> FanOut {
     let (received, all) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let mut subscribers = Vec::new();
+    let begin = Instant::now();
+    // When the message under way was sent, and how long each delivery took, in µs.
+    let sent = Arc::new(AtomicU64::new(0));
+    let took = Arc::new(Mutex::new(Vec::with_capacity(FANNED_OUT * SUBSCRIBERS)));
     for n in 0..SUBSCRIBERS {
         let mut client = server.client(n, &format!("subscriber-{n}")).await.unwrap();
         client.subscribe().await.unwrap();
-        let (received, all) = (received.clone(), all.clone());
+        let (received, all, sent, took) = (received.clone(), all.clone(), sent.clone(), took.clone());
         subscribers.push(tokio::spawn(async move {
             while let Ok(packet) = client.read().await {
                 if let Packet::Message(id) = packet {
+                    let now = begin.elapsed().as_micros() as u64;
+                    took.lock().unwrap().push((now - sent.load(Ordering::Relaxed)) as f64 / 1e3);
                     if (received.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(SUBSCRIBERS) {
                         all.notify_one();
                     }
@@ -167,6 +187,7 @@ async fn fanned_out(server: &Server) -> (f64, f64) {
     let mut times = Vec::new();
     for id in 1..=FANNED_OUT as u16 {
         let since = Instant::now();
+        sent.store(begin.elapsed().as_micros() as u64, Ordering::Relaxed);
         publisher.write(&publish(id)).await.unwrap();
         all.notified().await;
         times.push(since.elapsed().as_secs_f64() * 1e3);
@@ -174,7 +195,49 @@ async fn fanned_out(server: &Server) -> (f64, f64) {
     }
     let used = server.cpu_us() - before;
     subscribers.iter().for_each(|subscriber| subscriber.abort());
-    (used / (FANNED_OUT * SUBSCRIBERS) as f64, median(times))
+    let took = std::mem::take(&mut *took.lock().unwrap());
+    let cpu_us = used / (FANNED_OUT * SUBSCRIBERS) as f64;
+    FanOut { cpu_us, last_ms: median(times), p99_ms: quantile(took, 0.99) }
+}
+
+/// Subscribers that stopped reading, with everything full that can be filled on their way; and what each of them takes,
+/// here and in the kernel, in KiB.
+async fn stuck(server: &Server) -> (Vec<Client>, f64) {
+    let before = server.program.rss_kib() as f64 + kernel_kib();
+    let mut stuck = Vec::new();
+    for n in 0..STUCK {
+        let mut client = server.client(n, &format!("stuck-{n}")).await.unwrap();
+        client.subscribe().await.unwrap();
+        stuck.push(client);
+    }
+    let mut publisher = server.client(0, "filler").await.unwrap();
+    for id in 1..=100 {
+        publisher.write(&publish_of(id, 10_000)).await.unwrap();
+        assert_eq!(publisher.read().await.unwrap(), Packet::Acknowledged);
+    }
+    // What is still on its way.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = server.program.rss_kib() as f64 + kernel_kib();
+    (stuck, (after - before) / STUCK as f64)
+}
+
+/// What TCP holds on this machine.
+fn kernel_kib() -> f64 {
+    let text = fs::read_to_string("/proc/net/sockstat").unwrap();
+    let line = text.lines().find(|line| line.starts_with("TCP:")).unwrap();
+    let pages: f64 = line.rsplit_once("mem ").unwrap().1.trim().parse().unwrap();
+    pages * 4.0
+}
+
+/// Connections that never say who they are, kept up for as long as they are held.
+async fn half_open(server: &Server) -> Vec<TcpStream> {
+    let mut open = Vec::new();
+    for n in 0..HALF_OPEN {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 1, 1 + (n % 20) as u8], 0))).unwrap();
+        open.extend(socket.connect(server.address).await.ok());
+    }
+    open
 }
 
 /// Milliseconds until all are subscribed (without end, if somebody was turned away), and KiB for each who is.
@@ -205,8 +268,8 @@ async fn connected(server: &Server) -> (f64, f64) {
     (took_ms, each)
 }
 
-/// Microseconds from the write of a message to its arrival, one message at a time.
-async fn one_by_one(server: &Server) -> f64 {
+/// Microseconds from the write of a message to its arrival, one message at a time: median and p99.
+async fn one_by_one(server: &Server) -> (f64, f64) {
     let mut subscriber = server.client(0, "subscriber").await.unwrap();
     subscriber.subscribe().await.unwrap();
     let mut publisher = server.client(0, "publisher").await.unwrap();
@@ -219,12 +282,16 @@ async fn one_by_one(server: &Server) -> f64 {
         subscriber.write(&acknowledge(given)).await.unwrap();
         assert_eq!(publisher.read().await.unwrap(), Packet::Acknowledged);
     }
-    median(times)
+    (median(times.clone()), quantile(times, 0.99))
 }
 
-fn median(mut all: Vec<f64>) -> f64 {
+fn median(all: Vec<f64>) -> f64 {
+    quantile(all, 0.5)
+}
+
+fn quantile(mut all: Vec<f64>, share: f64) -> f64 {
     all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
+    all[((all.len() as f64 * share) as usize).min(all.len() - 1)]
 }
 
 #[tokio::main]
@@ -239,10 +306,31 @@ async fn main() {
             let fresh = async |name: &str| start(system, &folder.path().join(name)).await;
             let one = acknowledged(&fresh("1").await, 1).await;
             let four = acknowledged(&fresh("4").await, 4).await;
-            let (cpu, last) = fanned_out(&fresh("fan").await).await;
+            let fan = fanned_out(&fresh("fan").await).await;
+            let beside = fresh("stuck").await;
+            let (never_read, each_stuck) = stuck(&beside).await;
+            let beside_stuck = fanned_out(&beside).await;
+            drop((never_read, beside));
             let (connect, memory) = connected(&fresh("connect").await).await;
-            let alone = one_by_one(&fresh("one").await).await;
-            let figures = [one, four, cpu, last, connect, memory, alone];
+            let server = fresh("one").await;
+            let (alone, alone_p99) = one_by_one(&server).await;
+            let crowd = half_open(&server).await;
+            let (_, beside_crowd) = one_by_one(&server).await;
+            drop((crowd, server));
+            let figures = [
+                one,
+                four,
+                fan.cpu_us,
+                fan.last_ms,
+                fan.p99_ms,
+                beside_stuck.p99_ms,
+                each_stuck,
+                connect,
+                memory,
+                alone,
+                alone_p99,
+                beside_crowd,
+            ];
             eprintln!("  {figures:.1?}");
             for (figure, value) in figures.into_iter().enumerate() {
                 measured[place][figure].push(value);
@@ -250,7 +338,7 @@ async fn main() {
         }
     }
     println!(
-        "\nmedians of {ROUNDS} rounds; ratio: pika to the other (+ is better, - is worse)\n\n{:<58}{:>10}{:>12}{:>10}{:>14}{:>12}",
+        "\nmedians of {ROUNDS} rounds; ratio: pika to the other (+ is better, - is worse)\n\n{:<64}{:>10}{:>12}{:>10}{:>14}{:>12}",
         "", "pika", "mosquitto", "rumqttd", ": mosquitto", ": rumqttd"
     );
     for (figure, (name, more_is_better)) in FIGURES.iter().enumerate() {
@@ -267,7 +355,7 @@ async fn main() {
             value => format!("{value:.0}"),
         };
         println!(
-            "{name:<58}{:>10}{:>12}{:>10}{:>14}{:>12}",
+            "{name:<64}{:>10}{:>12}{:>10}{:>14}{:>12}",
             shown(pika),
             shown(mosquitto),
             shown(rumqttd),
