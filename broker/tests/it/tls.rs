@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use crate::kit::{Client, Login, Night, V5, within};
 
 /// Puts a new certificate into place; gives what clients have to trust.
-fn certify(directory: &Path) -> CertificateDer<'static> {
+pub(crate) fn certify(directory: &Path) -> CertificateDer<'static> {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     std::fs::write(directory.join("key.pem"), signing_key.serialize_pem()).expect("written");
@@ -36,7 +36,10 @@ fn settings(directory: &Path) -> Settings {
     Settings { tls, handshake_timeout_s: 2, ..Settings::default() }
 }
 
-async fn connect(address: SocketAddr, trusted: &CertificateDer<'static>) -> Option<TlsStream<TcpStream>> {
+pub(crate) async fn connect(
+    address: SocketAddr,
+    trusted: &CertificateDer<'static>,
+) -> Option<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).expect("a root");
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
