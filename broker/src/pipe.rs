@@ -30,6 +30,9 @@ const WEIGHT_EACH: usize = 256;
 const SEGMENT_BYTES: usize = 1 << 20;
 const SEGMENTS: usize = 2;
 
+// With smaller segments, or none at all, the router panics at the first subscription.
+const _: () = assert!(SEGMENT_BYTES >= 1024 && SEGMENT_BYTES > ROOM && SEGMENTS > 0);
+
 /// A router that dies this often without giving back one message will not get better.
 const DEATHS_MAX: u32 = 8;
 

@@ -63,7 +63,7 @@ fn packet(first: u8, body: Bytes, version: Version) -> Result<Packet, Fault> {
         8 => Packet::Subscribe(subscribe(&mut reader, version)?),
         9 => Packet::SubAck(suback(&mut reader, version)?),
         10 => Packet::Unsubscribe(unsubscribe(&mut reader, version)?),
-        11 => Packet::UnsubAck(suback(&mut reader, version)?),
+        11 => Packet::UnsubAck(unsuback(&mut reader, version)?),
         12 => Packet::PingReq,
         13 => Packet::PingResp,
         14 => Packet::Disconnect(disconnect(&mut reader, version, Scope::Disconnect)?),
@@ -207,6 +207,14 @@ fn suback(reader: &mut Reader, version: Version) -> Result<SubAck, Fault> {
     let packet_id = reader.packet_id()?;
     let properties = properties(reader, version, Scope::SubAck)?;
     Ok(SubAck { packet_id, properties, codes: reader.rest().to_vec() })
+}
+
+/// As SUBACK, but version 3 says nothing of the single filters.
+fn unsuback(reader: &mut Reader, version: Version) -> Result<SubAck, Fault> {
+    if version.is_v5() {
+        return suback(reader, version);
+    }
+    Ok(SubAck { packet_id: reader.packet_id()?, properties: Properties::new(), codes: Vec::new() })
 }
 
 fn unsubscribe(reader: &mut Reader, version: Version) -> Result<Unsubscribe, Fault> {

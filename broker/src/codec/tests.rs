@@ -183,6 +183,7 @@ fn what_the_standard_forbids() {
     assert_eq!(v3(b"\x82\x06\x00\x01\x00\x01a\x03"), Err(0x81), "QoS 3 wanted");
     assert_eq!(v3(b"\x82\x02\x00\x01"), Err(0x82), "no filter");
     assert_eq!(v3(b"\xc0\x01\x00"), Err(0x81), "PINGREQ with a body");
+    assert_eq!(v3(b"\xb0\x03\x00\x01\x00"), Err(0x81), "UNSUBACK with codes");
     assert_eq!(v3(b"\x30\xff\xff\xff\xff\x01"), Err(0x81), "length of five digits");
     assert_eq!(v3(b"\x30\xff\x7f"), Err(0x95), "too large");
     assert_eq!(v5(b"\x30\x06\x00\x01a\x02\x01\x02"), Err(0x82), "payload format 2");

@@ -23,13 +23,23 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use Version::{V5, V311};
 
 /// Everything a test waits for comes within this time, or the test has failed.
-const IN_TIME: Duration = Duration::from_secs(20);
+pub(crate) const IN_TIME: Duration = Duration::from_secs(20);
 
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(IN_TIME, future).await {
+    patiently(IN_TIME, what, future).await
+}
+
+/// The same where the test knows how long to wait.
+pub(crate) async fn patiently<T>(patience: Duration, what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(patience, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited too long for {what}"),
     }
+}
+
+/// Between two looks at a condition.
+pub(crate) async fn tick() {
+    tokio::time::timeout(Duration::from_millis(5), std::future::pending::<()>()).await.ok();
 }
 
 pub(crate) struct Night {
@@ -99,7 +109,7 @@ impl Night {
     pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Counters) -> bool) {
         within(what, async {
             while !is_so(&self.counters) {
-                tokio::time::timeout(Duration::from_millis(5), std::future::pending::<()>()).await.ok();
+                tick().await;
             }
         })
         .await;
@@ -187,11 +197,18 @@ pub(crate) struct Client {
     /// Read already, while something else was waited for.
     ahead: VecDeque<Packet>,
     last_id: u16,
+    /// How long it waits for whatever it waits for.
+    patience: Duration,
 }
 
 impl Client {
     pub(crate) fn new(stream: impl Stream + 'static, version: Version) -> Self {
-        Self { stream: Box::pin(stream), version, input: BytesMut::new(), ahead: VecDeque::new(), last_id: 0 }
+        let (stream, input, ahead) = (Box::pin(stream), BytesMut::new(), VecDeque::new());
+        Self { stream, version, input, ahead, last_id: 0, patience: IN_TIME }
+    }
+
+    pub(crate) fn wait_at_most(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     pub(crate) async fn login(&mut self, login: Login<'_>) -> ConnAck {
@@ -217,13 +234,13 @@ impl Client {
     }
 
     pub(crate) async fn bytes(&mut self, bytes: &[u8]) {
-        within("a write", self.stream.write_all(bytes)).await.expect("an open connection");
-        within("a flush", self.stream.flush()).await.expect("an open connection");
+        patiently(self.patience, "a write", self.stream.write_all(bytes)).await.expect("an open connection");
+        patiently(self.patience, "a flush", self.stream.flush()).await.expect("an open connection");
     }
 
     /// As [`Client::bytes`], for what the broker may answer with a close before it has read all.
     pub(crate) async fn try_bytes(&mut self, bytes: &[u8]) {
-        _ = within("a write", self.stream.write_all(bytes)).await;
+        _ = patiently(self.patience, "a write", self.stream.write_all(bytes)).await;
     }
 
     pub(crate) async fn send(&mut self, packet: &Packet) {
@@ -235,7 +252,7 @@ impl Client {
     /// So many bytes as they come.
     pub(crate) async fn read(&mut self, len: usize) -> Vec<u8> {
         while self.input.len() < len {
-            let read = within("more bytes", self.stream.read_buf(&mut self.input)).await;
+            let read = patiently(self.patience, "more bytes", self.stream.read_buf(&mut self.input)).await;
             assert!(read.is_ok_and(|read| read > 0), "closed after {:?}", self.input);
         }
         self.input.split_to(len).to_vec()
@@ -243,7 +260,10 @@ impl Client {
 
     /// All bytes until the broker closes the connection.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
-        while within("a close", self.stream.read_buf(&mut self.input)).await.is_ok_and(|read| read > 0) {}
+        while patiently(self.patience, "a close", self.stream.read_buf(&mut self.input))
+            .await
+            .is_ok_and(|read| read > 0)
+        {}
         self.input.split().to_vec()
     }
 
@@ -256,7 +276,7 @@ impl Client {
             if let Some(packet) = decode(&mut self.input, self.version, 1 << 24).expect("valid packets") {
                 return Some(packet);
             }
-            match within(what, self.stream.read_buf(&mut self.input)).await {
+            match patiently(self.patience, what, self.stream.read_buf(&mut self.input)).await {
                 Ok(0) | Err(_) => return None,
                 Ok(_) => {}
             }

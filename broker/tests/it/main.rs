@@ -10,6 +10,7 @@ mod conformance;
 mod delivery;
 mod durable;
 mod exactly_once;
+mod faults;
 mod hostile;
 mod kit;
 mod limits;

@@ -56,7 +56,10 @@ fn config(trusted: &CertificateDer<'static>) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-async fn connect(address: SocketAddr, trusted: &CertificateDer<'static>) -> Option<TlsStream<TcpStream>> {
+pub(crate) async fn connect(
+    address: SocketAddr,
+    trusted: &CertificateDer<'static>,
+) -> Option<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await.expect("connected");
     let name = ServerName::try_from("localhost").expect("a name");
     within("TLS", TlsConnector::from(config(trusted)).connect(name, stream)).await.ok()

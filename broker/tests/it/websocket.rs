@@ -1,5 +1,7 @@
 //! MQTT over WebSocket.
 
+use std::net::SocketAddr;
+
 use broker::Settings;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,25 +15,25 @@ use crate::kit::{Night, V5, within};
 
 const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01w";
 
-async fn open(
-    night: &Night,
+pub(crate) async fn open(
+    address: SocketAddr,
     path: &str,
     protocol: Option<&'static str>,
     origin: Option<&'static str>,
 ) -> Result<(WebSocketStream<TcpStream>, Option<HeaderValue>), String> {
-    let mut request = format!("ws://{}{path}", night.websocket).into_client_request().expect("a request");
+    let mut request = format!("ws://{address}{path}").into_client_request().expect("a request");
     for (name, value) in [("sec-websocket-protocol", protocol), ("origin", origin)] {
         if let Some(value) = value {
             request.headers_mut().insert(name, HeaderValue::from_static(value));
         }
     }
-    let stream = TcpStream::connect(night.websocket).await.expect("connected");
+    let stream = TcpStream::connect(address).await.expect("connected");
     let (socket, response) =
         within("the upgrade", client_async(request, stream)).await.map_err(|error| error.to_string())?;
     Ok((socket, response.headers().get("sec-websocket-protocol").cloned()))
 }
 
-async fn bytes(socket: &mut WebSocketStream<TcpStream>, len: usize) -> Vec<u8> {
+pub(crate) async fn bytes(socket: &mut WebSocketStream<TcpStream>, len: usize) -> Vec<u8> {
     let mut all = Vec::new();
     while all.len() < len {
         match within("a frame", socket.next()).await.expect("open").expect("a frame") {
@@ -46,7 +48,7 @@ async fn bytes(socket: &mut WebSocketStream<TcpStream>, len: usize) -> Vec<u8> {
 async fn packets_may_span_frames_or_share_one() {
     let night = Night::open().await;
     for path in ["/ws", "/mqtt"] {
-        let (mut socket, protocol) = open(&night, path, Some("mqtt"), None).await.expect("open");
+        let (mut socket, protocol) = open(night.websocket, path, Some("mqtt"), None).await.expect("open");
         assert_eq!(protocol, Some(HeaderValue::from_static("mqtt")));
         for byte in CONNECT.chunks(1) {
             socket.send(Message::binary(byte.to_vec())).await.expect("sent");
@@ -78,14 +80,14 @@ async fn what_is_refused() {
         ("/ws", None, None, Some("400")),
         ("/ws", Some("chat"), None, Some("400")),
     ] {
-        let found = open(&night, path, protocol, origin).await;
+        let found = open(night.websocket, path, protocol, origin).await;
         match (found, expected) {
             (Ok(_), None) => {}
             (Err(error), Some(code)) => assert!(error.contains(code), "{path}: {error}"),
             (found, _) => panic!("{path} {protocol:?} {origin:?}: {:?}", found.map(|_| ())),
         }
     }
-    let (mut socket, _) = open(&night, "/mqtt", Some("mqtt"), None).await.expect("open");
+    let (mut socket, _) = open(night.websocket, "/mqtt", Some("mqtt"), None).await.expect("open");
     socket.send(Message::text("hello")).await.expect("sent");
     while let Some(Ok(_)) = within("the end", socket.next()).await {}
     let mut plain = TcpStream::connect(night.websocket).await.expect("connected");

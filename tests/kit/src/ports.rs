@@ -18,7 +18,7 @@ pub fn free() -> u16 {
     let begin = std::process::id().wrapping_mul(PER_PROCESS);
     loop {
         let next = begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
-        let port = u16::try_from(FIRST + next % COUNT).unwrap();
+        let port = u16::try_from(FIRST + next % COUNT).expect("both together are below 65,536");
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
