@@ -215,8 +215,8 @@ async fn stuck(server: &Server) -> (Vec<Client>, f64) {
         publisher.write(&publish_of(id, 10_000)).await.unwrap();
         assert_eq!(publisher.read().await.unwrap(), Packet::Acknowledged);
     }
-    // What is still on its way.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // What is still on its way through the kernel cannot be asked for.
+    tokio::time::sleep(Duration::from_secs(1)).await; // tidy: a pause between two readings, not a wait
     let after = server.program.rss_kib() as f64 + kernel_kib();
     (stuck, (after - before) / STUCK as f64)
 }
