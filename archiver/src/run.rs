@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bus::{BrokerUrl, Bus, Incoming};
-use config::Stop;
+use config::health::Part;
+use config::{Health, Stop};
 use config::clock::{now_ms, seed};
 use protocol::topic::filter;
 use protocol::{Audience, Cursor, DeskId, DeskState, DeskTopic, Dj, FloorAddress, FloorEvent, FloorInfo};
@@ -41,6 +42,7 @@ pub async fn run(
     settings: Settings,
     store: Store,
     broker: BrokerUrl,
+    health: Health,
     stop: Stop,
 ) -> anyhow::Result<()> {
     let floors: Vec<FloorAddress> =
@@ -59,9 +61,15 @@ pub async fn run(
     let (bus, mut inbox) = bus::open(options, bus_stop.clone())?;
 
     let (done_sender, mut done) = mpsc::channel(4);
-    tokio::spawn(restore(store.clone(), event.clone(), floors.clone(), done_sender.clone()));
+    let needs = Needs {
+        broker: health.part("archiver to broker"),
+        database: health.part("archiver to database"),
+    };
+    let restoring =
+        restore(store.clone(), event.clone(), floors.clone(), needs.database.clone(), done_sender.clone());
+    tokio::spawn(restoring);
 
-    let mut archiver = Archiver::new(event, &settings, floors, bus, store, done_sender);
+    let mut archiver = Archiver::new(event, &settings, floors, bus, store, done_sender, needs);
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -118,6 +126,7 @@ async fn restore(
     store: Store,
     event: EventSettings,
     floors: Vec<FloorAddress>,
+    health: Part,
     done: mpsc::Sender<Finished>,
 ) {
     let mut wait = Duration::from_millis(250);
@@ -125,6 +134,7 @@ async fn restore(
         let outcome = match try_restore(&store, &event, &floors).await {
             Ok(restored) => Finished::Restored(Box::new(restored)),
             Err(store::Error::Away(error)) => {
+                health.lacks(error.to_string());
                 tracing::warn!("the database is away: {error}; phones stay live, reports wait");
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(Duration::from_secs(5));
@@ -186,6 +196,13 @@ struct Archiver {
     publish_from_ms: i64,
     /// The last time the log said that reports are refused.
     full_logged_ms: i64,
+    health: Needs,
+}
+
+/// What has to be there for the archive to be kept.
+struct Needs {
+    broker: Part,
+    database: Part,
 }
 
 /// What a desk has said of itself since the last connect.
@@ -220,6 +237,7 @@ impl Archiver {
         bus: Bus,
         store: Store,
         done: mpsc::Sender<Finished>,
+        health: Needs,
     ) -> Self {
         let live = || Live {
             floor: Floor::new(settings.signal_grace_ms),
@@ -243,6 +261,7 @@ impl Archiver {
             restored: false,
             publish_from_ms: now_ms() + RESTORE_PATIENCE_MS,
             full_logged_ms: 0,
+            health,
             event,
         };
         archiver.tell_info();
@@ -276,10 +295,14 @@ impl Archiver {
             Incoming::Message { topic, message, retained } => (topic, message, retained),
             Incoming::Connected => {
                 self.connected_ms = Some(now_ms());
+                self.health.broker.ready();
                 self.desks.values_mut().for_each(|heard| *heard = Heard::default());
                 return;
             }
-            Incoming::Lost => return self.connected_ms = None,
+            Incoming::Lost => {
+                self.health.broker.lacks("the connection is lost, and tried again");
+                return self.connected_ms = None;
+            }
         };
         match (topic, message) {
             (Topic::Floor(address, about), message) => self.floor_message(address, about, message, retained),
@@ -541,6 +564,7 @@ impl Archiver {
             Finished::Hopeless(error) => return Err(error.context("prepare the database")),
             Finished::Stored { result: Ok(()), cursors } => {
                 self.batch.committed();
+                self.health.database.ready();
                 for cursor in cursors {
                     self.cursors.insert((cursor.producer.clone(), cursor.journal), cursor.seq);
                     self.tell_cursor(&cursor.producer, cursor.journal, now_ms);
@@ -548,6 +572,7 @@ impl Archiver {
             }
             Finished::Stored { result: Err(store::Error::Away(error)), .. } => {
                 let wait_ms = self.batch.failed(now_ms);
+                self.health.database.lacks(error.to_string());
                 tracing::warn!(
                     waiting.records = self.batch.len(),
                     "the database is away: {error}; next try in {wait_ms} ms"
@@ -571,6 +596,7 @@ impl Archiver {
     fn restore(&mut self, restored: Restored, now_ms: i64) {
         tracing::info!(cursors = restored.cursors.len(), "the archive is open");
         self.restored = true;
+        self.health.database.ready();
         for cursor in restored.cursors {
             self.frontier.restore(cursor.producer.clone(), cursor.journal, cursor.seq);
             self.cursors.insert((cursor.producer.clone(), cursor.journal), cursor.seq);

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Principal, Tokens};
-use crate::counters::Counters;
+use crate::counters::{Counters, Refusal};
 use crate::dispatcher::Command;
 use crate::handshake::{self, SMALL_PACKET, place};
 use crate::limits::{Failures, Held, Lobby, Rates, Seat, Tallies};
@@ -91,6 +91,7 @@ pub(crate) async fn accept(gate: Arc<Gate>, listener: std::net::TcpListener, tra
         };
         match accepted {
             Ok((stream, peer)) => {
+                gate.counters.accepted.inc();
                 let peer = peer.ip();
                 let entrance = if gate.is_proxy(peer) {
                     // Whom it counts for, only its header will tell.
@@ -98,7 +99,6 @@ pub(crate) async fn accept(gate: Arc<Gate>, listener: std::net::TcpListener, tra
                 } else if let Some(handshake) = Handshake::begin(&gate, peer) {
                     Entrance::Direct(handshake)
                 } else {
-                    gate.counters.refused.add(1);
                     continue;
                 };
                 gate.tasks.spawn(serve(gate.clone(), stream, transport.clone(), entrance));
@@ -122,10 +122,10 @@ async fn serve(gate: Arc<Gate>, mut stream: TcpStream, transport: Transport, ent
     let handshake = match entrance {
         Entrance::Direct(handshake) => handshake,
         Entrance::Proxy(peer) => {
-            let source = in_time(&gate.stop, deadline, proxy::source(&mut stream, peer)).await.flatten();
-            let Some(handshake) = source.and_then(|source| Handshake::begin(&gate, source)) else {
-                return gate.counters.refused.add(1);
-            };
+            let source = in_time(&gate, &gate.stop, deadline, proxy::source(&mut stream, peer)).await;
+            let Some(source) = source else { return };
+            let Some(source) = source else { return gate.counters.refuse(Refusal::Proxy) };
+            let Some(handshake) = Handshake::begin(&gate, source) else { return };
             handshake
         }
     };
@@ -134,9 +134,12 @@ async fn serve(gate: Arc<Gate>, mut stream: TcpStream, transport: Transport, ent
         Some(certificate) => {
             // Boxed, because handshakes need far more room than the connection afterwards.
             let accept = Box::pin(certificate.accept(stream));
-            match in_time(&handshake.until, deadline, accept).await {
+            match in_time(&gate, &handshake.until, deadline, accept).await {
                 Some(Ok(stream)) => enter(gate, stream, transport.is_websocket, deadline, handshake).await,
-                Some(Err(error)) => tracing::debug!(%error, "no TLS"),
+                Some(Err(error)) => {
+                    gate.counters.refuse(Refusal::Tls);
+                    tracing::debug!(%error, "no TLS");
+                }
                 None => {}
             }
         }
@@ -154,19 +157,28 @@ async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
         return talk(gate, stream, deadline, handshake).await;
     }
     let upgrade = Box::pin(websocket::upgrade(stream, &gate.settings));
-    if let Some(Some(stream)) = in_time(&handshake.until, deadline, upgrade).await {
-        talk(gate, stream, deadline, handshake).await;
+    match in_time(&gate, &handshake.until, deadline, upgrade).await {
+        Some(Some(stream)) => talk(gate, stream, deadline, handshake).await,
+        Some(None) => gate.counters.refuse(Refusal::WebSocket),
+        None => {}
     }
 }
 
 /// `None`: it took too long, its place is needed for others, or the broker stops.
 async fn in_time<T>(
+    gate: &Gate,
     until: &CancellationToken,
     deadline: Instant,
     step: impl Future<Output = T>,
 ) -> Option<T> {
     tokio::select! {
-        done = timeout_at(deadline, step) => done.ok(),
+        done = timeout_at(deadline, step) => match done {
+            Ok(done) => Some(done),
+            Err(_) => {
+                gate.counters.refuse(Refusal::Slow);
+                None
+            }
+        },
         () = until.cancelled() => None,
     }
 }
@@ -178,7 +190,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     handshake: Handshake,
 ) {
     let connect = Box::pin(handshake::connect(&mut stream, handshake.address, &gate));
-    let client = in_time(&handshake.until, deadline, connect).await;
+    let client = in_time(&gate, &handshake.until, deadline, connect).await;
     drop(handshake);
     if let Some(Some((client, leaving))) = client {
         session::run(stream, client, leaving, gate).await;
@@ -202,11 +214,15 @@ struct Handshake {
 
 impl Handshake {
     fn begin(gate: &Gate, address: IpAddr) -> Option<Self> {
-        let held = gate.handshakes.hold(place(address), gate.settings.handshakes_per_address_max)?;
+        let max = gate.settings.handshakes_per_address_max;
+        let Some(held) = gate.handshakes.hold(place(address), max) else {
+            gate.counters.refuse(Refusal::Handshakes);
+            return None;
+        };
         let until = gate.stop.child_token();
         let (seat, has_evicted) = gate.lobby.enter(until.clone(), gate.settings.handshakes_max);
         if has_evicted {
-            gate.counters.refused.add(1);
+            gate.counters.refuse(Refusal::Evicted);
         }
         Some(Self { address, until, _held: held, _seat: seat })
     }

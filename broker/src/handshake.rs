@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::access::{Principal, Refused};
 use crate::clock::now_ms;
 use crate::codec::{ConnAck, Connect, Fault, Packet, Properties, Version, Will, decode_connect, encode, id};
+use crate::counters::Refusal;
 use crate::dispatcher::{Command, Newcomer, Recipient};
 use crate::gate::Gate;
 use crate::leaving::Leaving;
@@ -28,18 +29,18 @@ const CLIENT_ID_BYTES_MAX: usize = 256;
 /// Messages under way to one client without acknowledgement, if it allows so many.
 const WINDOW_MAX: u16 = 64;
 
-/// The refusals of CONNACK: in version 3 and in version 5.
+/// The refusals of CONNACK: in version 3, in version 5, and in our counters.
 #[derive(Debug, Clone, Copy)]
-struct Code(u8, u8);
+struct Code(u8, u8, Refusal);
 
-const BAD_VERSION: Code = Code(1, 0x84);
-const BAD_CLIENT_ID: Code = Code(2, 0x85);
-const UNAVAILABLE: Code = Code(3, 0x88);
-const FULL: Code = Code(3, 0x97);
-const CROWDED: Code = Code(3, 0x97);
-const BAD_LOGIN: Code = Code(4, 0x86);
-const NOT_AUTHORIZED: Code = Code(5, 0x87);
-const BAD_AUTH_METHOD: Code = Code(5, 0x8c);
+const BAD_VERSION: Code = Code(1, 0x84, Refusal::Unsupported);
+const BAD_CLIENT_ID: Code = Code(2, 0x85, Refusal::Unsupported);
+const UNAVAILABLE: Code = Code(3, 0x88, Refusal::NotReady);
+const FULL: Code = Code(3, 0x97, Refusal::Full);
+const CROWDED: Code = Code(3, 0x97, Refusal::Crowded);
+const BAD_LOGIN: Code = Code(4, 0x86, Refusal::BadLogin);
+const NOT_AUTHORIZED: Code = Code(5, 0x87, Refusal::NoLogin);
+const BAD_AUTH_METHOD: Code = Code(5, 0x8c, Refusal::Unsupported);
 
 /// Reads CONNECT and lets the client in. `None`: it was refused, answered as far as it can be understood.
 pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
@@ -57,7 +58,7 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
                 }
             }
             Err(fault) => {
-                gate.counters.malformed.add(1);
+                gate.counters.complain(&fault);
                 refuse_fault(stream, fault).await;
                 return None;
             }
@@ -71,7 +72,7 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
             Some((client(&connect, recipient, places, input, out, gate), leaving))
         }
         Err(Some(code)) => {
-            gate.counters.refused.add(1);
+            gate.counters.refuse(code.2);
             refuse(stream, connect.version, code).await;
             None
         }
@@ -102,9 +103,12 @@ async fn admit(connect: &Connect, address: IpAddr, gate: &Arc<Gate>) -> Result<A
         Err(Refused::NotReady) => return Err(Some(UNAVAILABLE)),
         Err(Refused::NoLogin) => return Err(Some(NOT_AUTHORIZED)),
         Err(Refused::BadLogin) => {
-            gate.counters.failed_logins.add(1);
+            gate.counters.failed_logins.inc();
             let max = gate.settings.failed_logins_per_address_max;
-            let delay = gate.failures.add(place(address), max, Instant::now()).ok_or(None)?;
+            let Some(delay) = gate.failures.add(place(address), max, Instant::now()) else {
+                gate.counters.refuse(Refusal::BadLogin);
+                return Err(None);
+            };
             tokio::time::sleep(delay).await;
             return Err(Some(BAD_LOGIN));
         }
@@ -113,7 +117,6 @@ async fn admit(connect: &Connect, address: IpAddr, gate: &Arc<Gate>) -> Result<A
         return Err(Some(FULL));
     }
     let Some(places) = places(address, &principal, gate) else {
-        gate.counters.crowded.add(1);
         return Err(Some(CROWDED));
     };
     let expiry_s = match connect.properties.number(id::SESSION_EXPIRY) {
@@ -242,7 +245,7 @@ fn client(
     }
 }
 
-async fn refuse<S: AsyncWrite + Unpin>(stream: &mut S, version: Version, Code(v3, v5): Code) {
+async fn refuse<S: AsyncWrite + Unpin>(stream: &mut S, version: Version, Code(v3, v5, _): Code) {
     let code = if version.is_v5() { v5 } else { v3 };
     let mut out = BytesMut::new();
     let ack = ConnAck { session_present: false, code, properties: Properties::new() };

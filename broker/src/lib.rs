@@ -39,7 +39,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use access::{Principal, Tokens};
-pub use counters::Counters;
+use config::Health;
+use config::health::Part;
+pub use counters::{Counters, Refusal};
 use dispatcher::Dispatcher;
 use gate::{Gate, Transport};
 use limits::{Failures, Lobby, Rates, Tallies};
@@ -61,6 +63,7 @@ pub struct Broker {
     settings: Settings,
     tokens: Tokens,
     counters: Arc<Counters>,
+    health: Part,
     #[cfg(feature = "fault")]
     fault: Arc<Fault>,
 }
@@ -78,17 +81,21 @@ pub async fn run(
     settings: Settings,
     listeners: Listeners,
     tokens: Tokens,
+    health: Health,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    Broker::new(settings, tokens).run(listeners, stop).await
+    Broker::new(settings, tokens, &health).run(listeners, stop).await
 }
 
 impl Broker {
-    pub fn new(settings: Settings, tokens: Tokens) -> Self {
+    pub fn new(settings: Settings, tokens: Tokens, health: &Health) -> Self {
+        let counters = Arc::<Counters>::default();
+        health.register(|registry| counters.register(registry));
         Self {
             settings,
             tokens,
-            counters: Arc::default(),
+            counters,
+            health: health.part("broker"),
             #[cfg(feature = "fault")]
             fault: Arc::default(),
         }
@@ -215,8 +222,10 @@ impl Broker {
                 _ => gate.tasks.spawn(accepting),
             };
         }
+        self.health.ready();
         // A task of its own, so that a panic in it ends the broker instead of leaving it deaf.
         let dispatched = tokio::spawn(dispatcher.run(ending.clone())).await;
+        self.health.lacks("it is stopping");
         ending.cancel();
         if let Some((journal, writer)) = journal {
             journal.close();

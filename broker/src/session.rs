@@ -202,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 match Pin::new(&mut self.stream).poll_write(cx, out) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     Poll::Ready(Ok(len)) => {
-                        self.gate.counters.bytes_sent.add(len as u64);
+                        self.gate.counters.bytes_sent.inc_by(len as u64);
                         out.advance(len);
                         wrote = true;
                     }
@@ -232,7 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     if bytes.filled().is_empty() {
                         return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                     }
-                    self.gate.counters.bytes_received.add(bytes.filled().len() as u64);
+                    self.gate.counters.bytes_received.inc_by(bytes.filled().len() as u64);
                     self.client.input.extend_from_slice(bytes.filled());
                     return Poll::Ready(Ok(Turn::Received));
                 }
@@ -288,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Next::Publish { delivery, packet_id, is_again } => {
                     let now_ms = *now.get_or_insert_with(now_ms);
                     if !self.deliver(&delivery, packet_id, is_again, now_ms) {
-                        self.gate.counters.dropped.add(1);
+                        self.gate.counters.dropped.inc();
                         recipient.outbox.settle(packet_id);
                     }
                 }
@@ -327,8 +327,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return false;
         }
         outgoing.encode(version, &mut self.client.out);
-        self.gate.counters.packets_sent.add(1);
-        self.gate.counters.delivered.add(1);
+        self.gate.counters.packets_sent.inc();
+        self.gate.counters.delivered.inc();
         true
     }
 
@@ -347,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
             };
             self.received_at = Instant::now();
-            self.gate.counters.packets_received.add(1);
+            self.gate.counters.packets_received.inc();
             self.count(&packet, timer.as_mut());
             if let Packet::Publish(publish) = packet {
                 match self.publish(publish) {
@@ -382,7 +382,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             pause = pause.max(lock(shared).take(1, settings.token_publishes_per_s, now));
         }
         if let Some(pause) = pause {
-            self.gate.counters.throttled.add(1);
+            self.gate.counters.throttled.inc();
             self.paused_until = Some(Instant::now() + pause);
             timer.as_mut().reset(self.deadline());
         }
@@ -453,7 +453,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if publish.qos == 1 {
             self.unacknowledged += 1;
             if self.client.recipient.version.is_v5() && self.unacknowledged > RECEIVE_MAX {
-                return Err(End::Told(0x93));
+                return Err(self.flooded());
             }
         }
         let message = Message {
@@ -489,7 +489,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Notes a QoS 2 message until its PUBREL; false if it was there before.
     fn receive(&mut self, packet_id: u16) -> Result<bool, End> {
         let (is_new, open) = self.client.recipient.outbox.receive(packet_id);
-        if open > RECEIVE_MAX { Err(End::Told(0x93)) } else { Ok(is_new) }
+        if open > RECEIVE_MAX { Err(self.flooded()) } else { Ok(is_new) }
+    }
+
+    fn flooded(&self) -> End {
+        self.gate.counters.flooded.inc();
+        End::Told(0x93)
     }
 
     fn release(&mut self, rec: &Ack) {
@@ -502,7 +507,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn reply(&mut self, packet: &Packet) {
-        self.gate.counters.packets_sent.add(1);
+        self.gate.counters.packets_sent.inc();
         encode(packet, self.client.recipient.version, &mut self.client.out);
     }
 
@@ -583,9 +588,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let is_silent =
             self.client.keep_alive_s.is_some_and(|seconds| now >= self.received_at + keep_alive(seconds));
         if is_silent {
+            self.gate.counters.silent.inc();
             return Err(End::Told(0x8d));
         }
         if self.stuck_at.is_some_and(|since| now >= since + self.write_timeout()) {
+            self.gate.counters.stuck.inc();
             return Err(End::Gone);
         }
         timer.as_mut().reset(self.deadline());
@@ -647,7 +654,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn complain(&self, fault: &Fault) {
-        self.gate.counters.malformed.add(1);
+        self.gate.counters.complain(fault);
         let client = String::from_utf8_lossy(&self.client.recipient.client_id);
         tracing::debug!(%fault, %client, "disconnecting a client");
     }

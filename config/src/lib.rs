@@ -1,14 +1,17 @@
-//! How settings are read (file < environment < flags), logging, the clock, and the stop signal.
+//! How settings are read (file < environment < flags), logging, health and metrics, the clock, and the stop signal.
 //!
 //! Each program owns its section as a documented struct; this crate only carries values there and says
 //! exactly which one is wrong, where it came from and what was probably meant.
 
 pub mod clock;
+pub mod health;
 pub mod logging;
+pub mod metrics;
 pub mod secret;
 pub mod settings;
 pub mod stop;
 
+pub use health::Health;
 pub use secret::Secret;
 pub use settings::{BadSettings, Settings, Sources};
 pub use tokio_util::sync::CancellationToken as Stop;

@@ -3,6 +3,7 @@
 mod cli;
 mod contract;
 mod demo;
+mod health;
 mod mosquitto;
 mod network;
 mod parts;

@@ -8,19 +8,20 @@ use tokio::net::TcpListener;
 /// A join storm waits in the backlog, not in retries.
 const BACKLOG: i32 = 4096;
 
-/// Listens for pages; port 0 takes any free one.
+/// A listener; port 0 takes any free one.
+pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Listens for pages.
 pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let bind = || -> std::io::Result<TcpListener> {
-        let socket =
-            socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
-    };
-    bind().with_context(|| {
+    bind(address).with_context(|| {
         format!("cannot serve pages on {address}; stop the program that uses this port, or set PORT to another one")
     })
 }

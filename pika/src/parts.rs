@@ -9,15 +9,16 @@ use archiver::EventSettings;
 use broker::Listeners;
 use broker::access::Tokens;
 use bus::BrokerUrl;
-use config::{Stop, stop};
+use config::{Health, Stop, stop};
 use serde_json::json;
 use store::{Store, Token, TokenKind};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::cli::{PublisherFlags, Up};
 use crate::settings::{DemoSettings, Loaded, MqttSettings};
 use crate::tokens::random_token;
-use crate::{demo, network};
+use crate::{demo, health, network};
 
 /// How long programs may take to stop together.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
@@ -94,7 +95,8 @@ pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
     let mqtt_host = if flags.local { local } else { mqtt.host };
     let listeners = mqtt_listeners(mqtt_host, &mqtt, &broker_settings)?;
     let pages = network::listen(SocketAddr::new(if flags.local { local } else { web.host }, web.port))?;
-    let addresses = Addresses::of(&listeners, &pages)?;
+    let watched = health::listen(&loaded.settings.section("health")?)?;
+    let addresses = Addresses::of(&listeners, &pages, &watched)?;
     web.event = event.id.clone();
     let page_url = match &web.public_url {
         Some(url) => url.clone(),
@@ -110,12 +112,15 @@ pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
     let tokens = Tokens::new();
     tokens.replace(logins.tokens.clone());
 
+    let health = Health::new();
     let mut parts = Parts::new();
+    parts.start("health listener", |stop| health::run(watched, health.clone(), stop));
     parts.start("token list", |stop| follow_tokens(store.clone(), tokens.clone(), logins.tokens, stop));
-    parts.start("broker", |stop| broker::run(broker_settings, listeners, tokens, stop));
-    parts
-        .start("archiver", |stop| archiver::run(event.clone(), archiver_settings, store, archiver_url, stop));
-    parts.start("web app", |stop| webapp::run(web, pages, webapp_url, stop));
+    parts.start("broker", |stop| broker::run(broker_settings, listeners, tokens, health.clone(), stop));
+    parts.start("archiver", |stop| {
+        archiver::run(event.clone(), archiver_settings, store, archiver_url, health.clone(), stop)
+    });
+    parts.start("web app", |stop| webapp::run(web, pages, webapp_url, health.clone(), stop));
 
     // Its desk's name would tell dancers nothing.
     desk.dj.get_or_insert_with(|| if flags.demo { "the house band" } else { "the DJ" }.to_owned());
@@ -141,11 +146,11 @@ pub async fn broker(loaded: Loaded) -> anyhow::Result<()> {
     let mqtt: MqttSettings = loaded.settings.section("mqtt")?;
     let store = Store::open(&loaded.database()?)?;
     let listeners = mqtt_listeners(mqtt.host, &mqtt, &settings)?;
-    write_broker_runtime(&loaded.data, &listeners)?;
+    let (mut parts, health, watched) = watched_parts(&loaded)?;
+    write_broker_runtime(&loaded.data, &listeners, watched)?;
     let tokens = Tokens::new();
-    let mut parts = Parts::new();
     parts.start("token list", |stop| follow_tokens(store, tokens.clone(), Vec::new(), stop));
-    parts.start("broker", |stop| broker::run(settings, listeners, tokens, stop));
+    parts.start("broker", |stop| broker::run(settings, listeners, tokens, health, stop));
     parts.run().await
 }
 
@@ -155,8 +160,9 @@ pub async fn archiver(loaded: Loaded) -> anyhow::Result<()> {
     let settings: archiver::Settings = loaded.settings.section("archiver")?;
     let store = Store::open(&loaded.database()?)?;
     let broker = loaded.broker()?;
-    let mut parts = Parts::new();
-    parts.start("archiver", |stop| archiver::run(event, settings, store, broker, stop));
+    let (mut parts, health, watched) = watched_parts(&loaded)?;
+    write_json(&loaded.data, "runtime-archiver.json", &json!({ "health": watched.to_string() }))?;
+    parts.start("archiver", |stop| archiver::run(event, settings, store, broker, health, stop));
     parts.run().await
 }
 
@@ -166,10 +172,11 @@ pub async fn webapp(loaded: Loaded) -> anyhow::Result<()> {
     let broker = loaded.broker()?;
     let pages = network::listen(SocketAddr::new(settings.host, settings.port))?;
     let address = pages.local_addr().context("read the address of the pages")?;
-    write_json(&loaded.data, "runtime-webapp.json", &json!({ "web": address.to_string() }))?;
+    let (mut parts, health, watched) = watched_parts(&loaded)?;
+    let value = json!({ "web": address.to_string(), "health": watched.to_string() });
+    write_json(&loaded.data, "runtime-webapp.json", &value)?;
     tracing::info!(%address, "serving pages");
-    let mut parts = Parts::new();
-    parts.start("web app", |stop| webapp::run(settings, pages, broker, stop));
+    parts.start("web app", |stop| webapp::run(settings, pages, broker, health, stop));
     parts.run().await
 }
 
@@ -190,6 +197,16 @@ pub async fn publisher(loaded: Loaded, flags: PublisherFlags) -> anyhow::Result<
     let mut parts = Parts::new();
     parts.start("publisher", |stop| publisher::run(settings, home, broker, stop));
     parts.run().await
+}
+
+/// Parts of one program, with the listener for health and metrics among them, and where that is.
+fn watched_parts(loaded: &Loaded) -> anyhow::Result<(Parts, Health, SocketAddr)> {
+    let listener = health::listen(&loaded.settings.section("health")?)?;
+    let address = listener.local_addr().context("read the address of health and metrics")?;
+    let health = Health::new();
+    let mut parts = Parts::new();
+    parts.start("health listener", |stop| health::run(listener, health.clone(), stop));
+    Ok((parts, health, address))
 }
 
 /// The broker keeps its retained messages beside everything else that we keep.
@@ -282,13 +299,15 @@ struct Addresses {
     web: SocketAddr,
     mqtt: SocketAddr,
     mqtt_websocket: Option<SocketAddr>,
+    health: SocketAddr,
 }
 
 impl Addresses {
-    fn of(listeners: &Listeners, pages: &tokio::net::TcpListener) -> anyhow::Result<Self> {
+    fn of(listeners: &Listeners, pages: &TcpListener, watched: &TcpListener) -> anyhow::Result<Self> {
         let read = |address: std::io::Result<SocketAddr>| address.context("read a listener's address");
         Ok(Self {
             web: read(pages.local_addr())?,
+            health: read(watched.local_addr())?,
             mqtt: read(listeners.tcp.local_addr())?,
             mqtt_websocket: listeners
                 .websocket
@@ -308,18 +327,22 @@ fn write_runtime(data: &Path, addresses: &Addresses, page_url: &str) -> anyhow::
             "web": addresses.web.to_string(),
             "mqtt": addresses.mqtt.to_string(),
             "mqtt_websocket": addresses.mqtt_websocket.map(|address| address.to_string()),
+            "health": addresses.health.to_string(),
             "page": page_url,
             "pid": std::process::id(),
         }),
     )
 }
 
-fn write_broker_runtime(data: &Path, listeners: &Listeners) -> anyhow::Result<()> {
+fn write_broker_runtime(data: &Path, listeners: &Listeners, health: SocketAddr) -> anyhow::Result<()> {
     let mqtt = listeners.tcp.local_addr().context("read a listener's address")?;
     let websocket = listeners.websocket.as_ref().and_then(|socket| socket.local_addr().ok());
     tracing::info!(%mqtt, mqtt_websocket = ?websocket, "listening");
-    let value =
-        json!({ "mqtt": mqtt.to_string(), "mqtt_websocket": websocket.map(|address| address.to_string()) });
+    let value = json!({
+        "mqtt": mqtt.to_string(),
+        "mqtt_websocket": websocket.map(|address| address.to_string()),
+        "health": health.to_string(),
+    });
     write_json(data, "runtime-broker.json", &value)
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use bus::BrokerUrl;
-use config::Stop;
+use config::{Health, Stop};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -29,6 +29,7 @@ pub async fn run(
     settings: Settings,
     listener: TcpListener,
     broker: BrokerUrl,
+    health: Health,
     stop: Stop,
 ) -> anyhow::Result<()> {
     let hub = Hub::default();
@@ -37,7 +38,7 @@ pub async fn run(
     let bus_stop = Stop::new();
     let plain = broker.tcp();
     let (bus, inbox) = feed::open(&event, &webapp, broker, bus_stop.clone())?;
-    let mut feeding = tokio::spawn(feed::run(event, webapp, bus, inbox, hub.clone()));
+    let mut feeding = tokio::spawn(feed::run(event, webapp, bus, inbox, hub.clone(), health.part("web app to broker")));
 
     let tasks = TaskTracker::new();
     let routes = web::routes(App::new(settings, hub, plain, stop.clone(), tasks.clone()));

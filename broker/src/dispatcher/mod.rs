@@ -3,6 +3,7 @@
 //! Messages from the pipe and commands from connections pass one loop, so nothing here needs a lock, and what a client
 //! gets retained and live is in the right order.
 
+mod load;
 mod sessions;
 mod status;
 mod subscribing;
@@ -29,6 +30,7 @@ use crate::pipe::{Broken, Tap};
 use crate::retained::Retained;
 use crate::settings::Settings;
 use crate::subscriptions::{Subscription, Subscriptions};
+use load::Load;
 
 /// Messages routed before commands get their turn.
 const TURN: usize = 64;
@@ -147,6 +149,9 @@ pub(crate) struct Dispatcher {
     postponed: Option<Command>,
     is_stopping: bool,
     started_at: Instant,
+    load: Load,
+    /// The most memory the process was seen with.
+    resident_bytes_most: u64,
     /// When the broker's own topics were renewed last.
     status_at: Option<Instant>,
 }
@@ -181,6 +186,8 @@ impl Dispatcher {
             postponed: None,
             is_stopping: false,
             started_at: Instant::now(),
+            load: Load::new(Instant::now()),
+            resident_bytes_most: 0,
             status_at: None,
         }
     }
@@ -216,6 +223,7 @@ impl Dispatcher {
                 _ = second.tick() => {
                     self.check_tokens();
                     self.check_away(Instant::now());
+                    self.load.renew(&self.counters, Instant::now());
                     self.check_status();
                     self.measure_queues();
                     self.tap.check()?;
@@ -290,7 +298,7 @@ impl Dispatcher {
             return None;
         };
         let message = Arc::new(message.counted(&self.held_bytes));
-        self.counters.published.add(1);
+        self.counters.published.inc();
         self.hand_out(&message, now_ms, lost);
         self.routed = seq;
         let qos = if message.packet_id == 0 { 0 } else { message.qos };
@@ -313,7 +321,14 @@ impl Dispatcher {
     fn measure_queues(&mut self) {
         let messages = self.sessions.values().map(|session| session.recipient.outbox.load().messages);
         self.queue_bytes = messages.sum::<usize>() * size_of::<Delivery>();
+        self.counters.queued_bytes.set(self.queued() as u64);
         self.shed();
+    }
+
+    /// Bytes of everything that waits.
+    fn queued(&self) -> usize {
+        let held = self.held_bytes.load(Ordering::Relaxed);
+        held.saturating_sub(self.retained.bytes()) + self.queue_bytes
     }
 
     /// When everything that waits is too much, ends the sessions with the most, and then sees what that helped. Queues
@@ -321,8 +336,7 @@ impl Dispatcher {
     /// least one. Buffers are nobody else's: when they alone take more than half of what is allowed, as many go as it
     /// takes.
     fn shed(&mut self) {
-        let held = self.held_bytes.load(Ordering::Relaxed).saturating_sub(self.retained.bytes());
-        let held = held + self.queue_bytes;
+        let held = self.queued();
         let max = self.settings.queued_bytes_max;
         if held <= max || self.shed_at.elapsed() < SHED_EVERY {
             return;
@@ -353,7 +367,7 @@ impl Dispatcher {
             "what waits from and for clients takes too much memory; those with the most are disconnected"
         );
         for (.., session) in loads {
-            self.counters.shed.add(1);
+            self.counters.shed.inc();
             if let Some(known) = self.sessions.get(&session) {
                 known.recipient.outbox.end(Ending::Overflow);
             }
@@ -363,11 +377,12 @@ impl Dispatcher {
 
     fn retain(&mut self, message: &Arc<Message>, now_ms: i64) {
         if self.retained.set(message, now_ms).is_err() {
-            self.counters.dropped.add(1);
+            self.counters.retained_refused.inc();
             let topic = String::from_utf8_lossy(&message.topic);
             tracing::warn!(%topic, "the store of retained messages is full; the message is not kept");
         }
         self.counters.retained.set(self.retained.len() as u64);
+        self.counters.retained_bytes.set(self.retained.bytes() as u64);
         // The broker's own topics are made anew each time.
         if let Some(journal) = &self.journal
             && !message.topic.starts_with(b"$")
@@ -420,10 +435,10 @@ impl Dispatcher {
         };
         match recipient.outbox.deliver(delivery) {
             Fate::Queued => {}
-            Fate::Dropped => self.counters.dropped.add(1),
+            Fate::Dropped => self.counters.dropped.inc(),
             Fate::Overflow => {
                 lost.push(recipient.id);
-                self.counters.overflowed.add(1);
+                self.counters.overflowed.inc();
                 let client = String::from_utf8_lossy(&recipient.client_id);
                 tracing::warn!(%client, "a client reads too slowly and is disconnected");
             }

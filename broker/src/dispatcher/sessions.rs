@@ -48,7 +48,7 @@ impl Dispatcher {
         let session = Session { recipient, filters, away: None };
         self.names.insert(name, id);
         self.sessions.insert(id, session);
-        self.counters.connected.add(1);
+        self.counters.connected.inc();
         self.count_sessions();
         // If nobody hears it, the connection ended this moment, and says so by its `Leaving`.
         _ = attached.send(is_present);
@@ -84,7 +84,7 @@ impl Dispatcher {
         let max = self.settings.away_sessions_max;
         let max = if known.recipient.place.is_some() { max / 2 } else { max };
         if self.away.len() >= max {
-            self.counters.away_dropped.add(1);
+            self.counters.away_dropped.inc();
             tracing::warn!(max, "too many sessions of absent clients; one more is not kept");
             return false;
         }
@@ -124,7 +124,7 @@ impl Dispatcher {
     pub(super) fn give_up(&mut self, lost: &[SessionId]) {
         for session in lost {
             if self.away.contains(session) {
-                self.counters.away_dropped.add(1);
+                self.counters.away_dropped.inc();
                 self.discard(*session);
             }
         }
@@ -178,7 +178,7 @@ impl Dispatcher {
     /// The dispatcher's own messages need no way through the pipe: nobody waits for their acknowledgement.
     fn publish_will(&mut self, recipient: &Recipient, will: &Will) {
         if !recipient.principal.may_publish(&will.topic) {
-            self.counters.denied.add(1);
+            self.counters.denied.inc();
             return;
         }
         let mut lost = Vec::new();
@@ -213,7 +213,8 @@ impl Dispatcher {
     fn count_sessions(&self) {
         let connected = (self.sessions.len() - self.away.len()) as u64;
         self.counters.connections.set(connected);
-        self.counters.connections_most.raise(connected);
+        let most = &self.counters.connections_most;
+        most.set(most.get().max(connected));
         self.counters.away.set(self.away.len() as u64);
         self.counters.subscriptions.set(self.subscriptions.len() as u64);
     }

@@ -35,11 +35,16 @@ impl Dispatcher {
         let counters = self.counters.clone();
         let (connected, away) = (counters.connections.get(), counters.away.get());
         let number = |number: u64| number.to_string();
+        let resident_bytes = config::metrics::resident_bytes().unwrap_or_default();
+        self.resident_bytes_most = self.resident_bytes_most.max(resident_bytes);
         let values = [
             ("version", concat!("pika ", env!("CARGO_PKG_VERSION")).to_owned()),
             ("uptime", format!("{} seconds", self.started_at.elapsed().as_secs())),
             ("clients/connected", number(connected)),
             ("clients/disconnected", number(away)),
+            // The former names of these two, which some tools still ask for.
+            ("clients/active", number(connected)),
+            ("clients/inactive", number(away)),
             ("clients/total", number(connected + away)),
             ("clients/maximum", number(counters.connections_most.get())),
             ("messages/received", number(counters.packets_received.get())),
@@ -51,7 +56,13 @@ impl Dispatcher {
             ("bytes/sent", number(counters.bytes_sent.get())),
             ("subscriptions/count", number(self.subscriptions.len() as u64)),
             ("retained messages/count", number(self.retained.len() as u64)),
+            ("store/messages/bytes", number((self.queued() + self.retained.bytes()) as u64)),
+            // Of the whole process, which may be more than the broker.
+            ("heap/current", number(resident_bytes)),
+            ("heap/maximum", number(self.resident_bytes_most)),
         ];
+        let values = values.map(|(name, value)| (name.to_owned(), value));
+        let values: Vec<_> = values.into_iter().chain(self.load.values()).collect();
         let mut lost = Vec::new();
         for (name, value) in values {
             let message = Message {

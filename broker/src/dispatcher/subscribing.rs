@@ -69,6 +69,7 @@ impl Dispatcher {
         let Some(session) = self.sessions.get_mut(&recipient.id) else { return Err(0x80) };
         let is_known = session.filters.contains(path);
         if !is_known && session.filters.len() >= self.settings.subscriptions_max {
+            self.counters.subscriptions_refused.inc();
             return Err(0x97);
         }
         let subscription = Subscription {
@@ -101,8 +102,8 @@ impl Dispatcher {
             };
             match recipient.outbox.deliver(delivery) {
                 Fate::Queued => {}
-                Fate::Dropped => self.counters.dropped.add(1),
-                Fate::Overflow => self.counters.overflowed.add(1),
+                Fate::Dropped => self.counters.dropped.inc(),
+                Fate::Overflow => self.counters.overflowed.inc(),
             }
         }
     }

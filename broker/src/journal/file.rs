@@ -246,6 +246,7 @@ mod tests {
         log.append(&[change("b", Some("2")), change("a", Some("3")), change("c", Some("4"))])
             .expect("appended");
         log.append(&[change("c", None)]).expect("appended");
+        drop(log);
         let (mut log, kept) = Log::open(directory.path()).expect("readable");
         assert_eq!(payloads(&kept), ["3", "2"]);
         assert_eq!(kept[&b"a"[..]], message("a", "3"));
@@ -253,6 +254,7 @@ mod tests {
         log.append(&[change("a", Some(&large)), change("a", Some(&large))]).expect("appended");
         assert!(log.is_worn());
         log.rewrite(&kept).expect("written");
+        drop(log);
         assert_eq!(payloads(&Log::open(directory.path()).expect("readable").1), ["3", "2"]);
     }
 
@@ -263,7 +265,9 @@ mod tests {
         log.rewrite(&[(Bytes::from("a"), message("a", "1"))].into()).expect("written");
         let first = fs::metadata(log.path()).expect("there").len() as usize;
         log.append(&[change("b", Some("2"))]).expect("appended");
-        let whole = fs::read(log.path()).expect("readable");
+        let path = log.path();
+        drop(log);
+        let whole = fs::read(&path).expect("readable");
         for cut in first..whole.len() {
             for flipped in [false, true] {
                 let mut damaged = whole.clone();
@@ -272,10 +276,11 @@ mod tests {
                 } else {
                     damaged.truncate(cut);
                 }
-                fs::write(log.path(), &damaged).expect("written");
+                fs::write(&path, &damaged).expect("written");
                 let (mut log, kept) = Log::open(directory.path()).expect("readable");
                 assert_eq!(payloads(&kept), ["1"], "{cut}");
                 log.append(&[change("c", Some("3"))]).expect("appended");
+                drop(log);
                 assert_eq!(payloads(&Log::open(directory.path()).expect("readable").1), ["1", "3"]);
             }
         }

@@ -124,7 +124,7 @@ fn write_behind(shared: &Shared, mut log: Log, debounce: Duration, counters: &Co
     loop {
         let is_closing = shared.wait_for_work(debounce);
         if let Err(error) = flush(shared, &mut log) {
-            counters.journal_failed.add(1);
+            counters.journal_failed.inc();
             shared.state().is_all_dirty = true;
             if is_closing || complained_at.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
                 complained_at = Some(Instant::now());

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use broker::access::Tokens;
 use broker::codec::{Packet, Properties, id};
 use broker::{Listeners, Settings};
+use config::Health;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
@@ -169,7 +170,7 @@ async fn two_brokers_do_not_write_one_file() {
     let first = Night::with(kept_in(directory.path())).await;
     first.service(V5, "a").await.retain(NOW, "mine").await;
     let listeners = Listeners::bind(([127, 0, 0, 1], 0).into(), None).expect("a free port");
-    let second = broker::run(kept_in(directory.path()), listeners, Tokens::new(), CancellationToken::new());
+    let second = broker::run(kept_in(directory.path()), listeners, Tokens::new(), Health::new(), CancellationToken::new());
     let error = within("a refusal", second).await.expect_err("refused");
     let message = format!("{error:#}");
     assert!(message.contains("another broker") && message.contains("directory of its own"), "{message}");

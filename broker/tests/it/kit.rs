@@ -14,6 +14,7 @@ use broker::codec::{
 };
 use broker::{Broker, Counters, Listeners, Settings};
 use bytes::{Bytes, BytesMut};
+use config::Health;
 use store::{Token, TokenKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -94,7 +95,7 @@ impl Night {
         let websocket = listeners.websocket.as_ref().expect("asked for").local_addr().expect("bound");
         let tokens = Tokens::new();
         tokens.replace(everybody());
-        let broker = Broker::new(settings, tokens.clone());
+        let broker = Broker::new(settings, tokens.clone(), &Health::new());
         let (counters, fault) = (broker.counters(), broker.fault());
         let stop = CancellationToken::new();
         let task = tokio::spawn(broker.run(listeners, stop.clone()));

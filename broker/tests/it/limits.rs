@@ -1,6 +1,6 @@
 //! How much one client, one token or one address may ask for, and what all queues together may hold.
 
-use broker::Settings;
+use broker::{Refusal, Settings};
 use broker::codec::Packet;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -44,7 +44,7 @@ async fn connections_of_one_token() {
     drop(first);
     night.until("its place to be free", |counters| counters.connections.get() <= 2).await;
     while night.raw(V5).await.login(archiver("3")).await.code != 0 {}
-    assert!(night.counters.crowded.get() > 0);
+    assert!(night.counters.refused(Refusal::Crowded) > 0);
     night.close().await;
 }
 

@@ -6,9 +6,12 @@ use broker::Settings;
 
 use crate::kit::{Client, Login, Night, V5, V311};
 
+/// As many topics as there are.
+const VALUES: usize = 47;
+
 async fn values(client: &mut Client) -> BTreeMap<String, String> {
     let mut values = BTreeMap::new();
-    while values.len() < 15 {
+    while values.len() < VALUES {
         let message = client.message().await;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let topic = text(&message.topic).replace("$SYS/broker/", "");
@@ -32,6 +35,12 @@ async fn who_looks_sees_what_is_going_on() {
         assert!(number("clients/connected") >= 2 && number("clients/maximum") >= number("clients/connected"));
         assert!(number("publish/messages/received") == 1 && number("subscriptions/count") <= 2);
         assert!(number("bytes/received") > 0 && number("messages/received") > 0);
+        assert!(number("heap/current") > 1_000_000 && number("heap/maximum") >= number("heap/current"));
+        assert!(number("store/messages/bytes") > 0 && number("clients/active") == number("clients/connected"));
+        for minutes in [1, 5, 15] {
+            let load = &first[&format!("load/messages/received/{minutes}min")];
+            assert!(load.parse::<f64>().is_ok_and(|load| load >= 0.0), "{load}");
+        }
         // And again after a while, as live messages.
         while viewer.message().await.retain {}
     }

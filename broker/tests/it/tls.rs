@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use broker::{Settings, TlsSettings};
+use config::Health;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -137,7 +138,7 @@ async fn a_certificate_that_cannot_be_used_is_an_error_that_names_it() {
     {
         let listeners = broker::Listeners::bind(local, None).expect("a port");
         let listeners = listeners.with_tls(Some(local), None).expect("a port");
-        let running = broker::run(settings, listeners, Default::default(), Default::default());
+        let running = broker::run(settings, listeners, Default::default(), Health::new(), Default::default());
         let error = within("the error", running).await.expect_err("no certificate");
         assert!(format!("{error:#}").contains(named), "{error:#}");
     }

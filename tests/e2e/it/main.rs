@@ -6,6 +6,7 @@
 mod bad_input;
 mod demo;
 mod export;
+mod health;
 mod hostile;
 mod integrating;
 mod killed;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use broker::access::Tokens;
 use broker::{Listeners, Settings};
+use config::Health;
 use libfuzzer_sys::fuzz_target;
 use store::{Token, TokenKind};
 
@@ -26,7 +27,7 @@ static BROKER: LazyLock<SocketAddr> = LazyLock::new(|| {
             let settings = Settings { handshakes_per_address_max: usize::MAX, ..Settings::default() };
             let tokens = Tokens::new();
             tokens.replace(vec![desk("booth"), desk("rogue")]);
-            broker::run(settings, listeners, tokens, Default::default()).await.expect("the broker runs on");
+            broker::run(settings, listeners, tokens, Health::new(), Default::default()).await.expect("the broker runs on");
         });
     });
     receiver.recv().expect("the broker starts")

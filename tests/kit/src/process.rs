@@ -33,7 +33,8 @@ pub fn command(data: &Path) -> Command {
         .env("PIKA__WEB__PORT", "0")
         .env("PIKA__MQTT__PORT", "0")
         .env("PIKA__MQTT__WEBSOCKET_PORT", "0")
-        .env("PIKA__MQTT__TLS_PORT", "0");
+        .env("PIKA__MQTT__TLS_PORT", "0")
+        .env("PIKA__HEALTH__PORT", "0");
     command.env("HOST", "127.0.0.1").env("PIKA__MQTT__HOST", "127.0.0.1");
     command
 }
@@ -126,6 +127,8 @@ pub struct Pika {
     pub mqtt: String,
     /// `host:port` of MQTT over WebSocket.
     pub mqtt_websocket: String,
+    /// `host:port` of health and metrics.
+    pub health: String,
 }
 
 impl Pika {
@@ -140,6 +143,7 @@ impl Pika {
             web: address("web"),
             mqtt: address("mqtt"),
             mqtt_websocket: address("mqtt_websocket"),
+            health: address("health"),
             program,
             data: data.to_owned(),
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bus::{BrokerUrl, Bus, Inbox, Incoming};
 use config::Stop;
+use config::health::Part;
 use config::clock::{now_ms, seed};
 use protocol::{
     Audience, EventId, FloorAddress, FloorId, FloorTopic, IdSource, ProducerId, Topic, V1, message,
@@ -43,7 +44,14 @@ pub(crate) fn open(
 }
 
 /// Feeds the hub until stopped.
-pub(crate) async fn run(event: EventId, webapp: ProducerId, bus: Bus, mut inbox: Inbox, hub: Hub) {
+pub(crate) async fn run(
+    event: EventId,
+    webapp: ProducerId,
+    bus: Bus,
+    mut inbox: Inbox,
+    hub: Hub,
+    health: Part,
+) {
     let mut feed = Feed {
         board: Board::default(),
         audience: Topic::Audience(event, webapp),
@@ -52,6 +60,7 @@ pub(crate) async fn run(event: EventId, webapp: ProducerId, bus: Bus, mut inbox:
         ids: IdSource::seeded(seed()),
         bus,
         hub,
+        health,
     };
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -84,13 +93,20 @@ struct Feed {
     ids: IdSource,
     bus: Bus,
     hub: Hub,
+    health: Part,
 }
 
 impl Feed {
     fn take(&mut self, incoming: Incoming, changed: &mut Vec<FloorAddress>) {
         match incoming {
-            Incoming::Connected => self.board.connection(true, now_ms()),
-            Incoming::Lost => self.board.connection(false, now_ms()),
+            Incoming::Connected => {
+                self.board.connection(true, now_ms());
+                self.health.ready();
+            }
+            Incoming::Lost => {
+                self.board.connection(false, now_ms());
+                self.health.lacks("the connection is lost, and tried again");
+            }
             Incoming::Message { topic, message, .. } => match self.board.apply(topic, message) {
                 Change::Nothing => {}
                 Change::Floor(address) => {
