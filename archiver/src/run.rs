@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bus::{BrokerUrl, Bus, Incoming};
+use config::clock::{now_ms, seed};
 use config::health::Part;
 use config::{Health, Stop};
-use config::clock::{now_ms, seed};
 use protocol::topic::filter;
 use protocol::{Audience, Cursor, DeskId, DeskState, DeskTopic, Dj, FloorAddress, FloorEvent, FloorInfo};
 use protocol::{FloorTopic, History, IdSource, Info, JournalId, Message, NowField, NowPlaying, NowState};
@@ -61,10 +61,8 @@ pub async fn run(
     let (bus, mut inbox) = bus::open(options, bus_stop.clone())?;
 
     let (done_sender, mut done) = mpsc::channel(4);
-    let needs = Needs {
-        broker: health.part("archiver to broker"),
-        database: health.part("archiver to database"),
-    };
+    let needs =
+        Needs { broker: health.part("archiver to broker"), database: health.part("archiver to database") };
     let restoring =
         restore(store.clone(), event.clone(), floors.clone(), needs.database.clone(), done_sender.clone());
     tokio::spawn(restoring);

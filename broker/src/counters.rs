@@ -130,7 +130,7 @@ impl Counters {
     pub fn register(&self, registry: &mut Registry) {
         // So that a rate can be computed from the first one on.
         for refusal in Refusal::ALL {
-            self.refused.get_or_create(&label(refusal));
+            _ = self.refused.get_or_create(&label(refusal));
         }
         let registry = registry.sub_registry_with_prefix("pika_broker");
         for (name, help, gauge) in [
@@ -160,7 +160,11 @@ impl Counters {
             ("overflowed", "Sessions ended because their queue was full", &self.overflowed),
             ("shed", "Sessions ended because all queues together were too large", &self.shed),
             ("denied", "Publishes and subscriptions that access did not allow", &self.denied),
-            ("subscriptions_refused", "Subscriptions beyond the most of a client", &self.subscriptions_refused),
+            (
+                "subscriptions_refused",
+                "Subscriptions beyond the most of a client",
+                &self.subscriptions_refused,
+            ),
             ("failed_logins", "Wrong names, passwords and tokens", &self.failed_logins),
             ("throttled", "Times a client was read more slowly", &self.throttled),
             ("flooded", "Sessions ended for too many messages under way to us", &self.flooded),
@@ -168,7 +172,11 @@ impl Counters {
             ("silent", "Sessions ended because the client was silent", &self.silent),
             ("malformed", "Connections ended because of what the client sent", &self.malformed),
             ("too_large", "Connections ended because of a packet larger than allowed", &self.too_large),
-            ("retained_refused", "Retained messages not kept, since there are too many", &self.retained_refused),
+            (
+                "retained_refused",
+                "Retained messages not kept, since there are too many",
+                &self.retained_refused,
+            ),
             ("journal_failed", "Failed attempts to write retained messages to disk", &self.journal_failed),
         ] {
             registry.register(name, help, counter.clone());

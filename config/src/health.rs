@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn metrics_are_openmetrics() {
-        let (health, played, refused) = (Health::new(), Counter::default(), ByLabel::default());
+        let (health, refused) = (Health::new(), ByLabel::default());
+        let played: Counter = Counter::default();
         health.register(|registry| {
             let registry = registry.sub_registry_with_prefix("pika");
             registry.register("plays", "Plays", played.clone());
@@ -113,6 +114,8 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
-        assert!(text.contains("process_start_time_seconds 1") || text.contains("process_start_time_seconds 2"));
+        assert!(
+            text.contains("process_start_time_seconds 1") || text.contains("process_start_time_seconds 2")
+        );
     }
 }

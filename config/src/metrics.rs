@@ -18,7 +18,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// Everything registered, as OpenMetrics text 1.0.
 pub fn text(registry: &Registry) -> String {
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, registry).expect("a String takes all that is written");
+    prometheus_client::encoding::text::encode(&mut text, registry)
+        .expect("a String takes all that is written");
     text
 }
 

@@ -13,8 +13,20 @@ use store::DatabaseUrl;
 use crate::cli::Cli;
 
 /// Every section, and who owns it.
-pub const SECTIONS: &[&str] =
-    &["log", "data", "database", "bus", "mqtt", "broker", "event", "archiver", "web", "publisher", "demo", "health"];
+pub const SECTIONS: &[&str] = &[
+    "log",
+    "data",
+    "database",
+    "bus",
+    "mqtt",
+    "broker",
+    "event",
+    "archiver",
+    "web",
+    "publisher",
+    "demo",
+    "health",
+];
 
 /// Names that other software knows too.
 const WELL_KNOWN: &[(&str, &str)] = &[

@@ -38,7 +38,8 @@ pub async fn run(
     let bus_stop = Stop::new();
     let plain = broker.tcp();
     let (bus, inbox) = feed::open(&event, &webapp, broker, bus_stop.clone())?;
-    let mut feeding = tokio::spawn(feed::run(event, webapp, bus, inbox, hub.clone(), health.part("web app to broker")));
+    let mut feeding =
+        tokio::spawn(feed::run(event, webapp, bus, inbox, hub.clone(), health.part("web app to broker")));
 
     let tasks = TaskTracker::new();
     let routes = web::routes(App::new(settings, hub, plain, stop.clone(), tasks.clone()));

@@ -435,7 +435,9 @@ impl Dispatcher {
         };
         match recipient.outbox.deliver(delivery) {
             Fate::Queued => {}
-            Fate::Dropped => self.counters.dropped.inc(),
+            Fate::Dropped => {
+                self.counters.dropped.inc();
+            }
             Fate::Overflow => {
                 lost.push(recipient.id);
                 self.counters.overflowed.inc();

@@ -102,8 +102,12 @@ impl Dispatcher {
             };
             match recipient.outbox.deliver(delivery) {
                 Fate::Queued => {}
-                Fate::Dropped => self.counters.dropped.inc(),
-                Fate::Overflow => self.counters.overflowed.inc(),
+                Fate::Dropped => {
+                    self.counters.dropped.inc();
+                }
+                Fate::Overflow => {
+                    self.counters.overflowed.inc();
+                }
             }
         }
     }

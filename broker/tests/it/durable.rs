@@ -170,7 +170,13 @@ async fn two_brokers_do_not_write_one_file() {
     let first = Night::with(kept_in(directory.path())).await;
     first.service(V5, "a").await.retain(NOW, "mine").await;
     let listeners = Listeners::bind(([127, 0, 0, 1], 0).into(), None).expect("a free port");
-    let second = broker::run(kept_in(directory.path()), listeners, Tokens::new(), Health::new(), CancellationToken::new());
+    let second = broker::run(
+        kept_in(directory.path()),
+        listeners,
+        Tokens::new(),
+        Health::new(),
+        CancellationToken::new(),
+    );
     let error = within("a refusal", second).await.expect_err("refused");
     let message = format!("{error:#}");
     assert!(message.contains("another broker") && message.contains("directory of its own"), "{message}");

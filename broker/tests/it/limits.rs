@@ -1,7 +1,7 @@
 //! How much one client, one token or one address may ask for, and what all queues together may hold.
 
-use broker::{Refusal, Settings};
 use broker::codec::Packet;
+use broker::{Refusal, Settings};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 

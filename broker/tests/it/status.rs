@@ -36,7 +36,9 @@ async fn who_looks_sees_what_is_going_on() {
         assert!(number("publish/messages/received") == 1 && number("subscriptions/count") <= 2);
         assert!(number("bytes/received") > 0 && number("messages/received") > 0);
         assert!(number("heap/current") > 1_000_000 && number("heap/maximum") >= number("heap/current"));
-        assert!(number("store/messages/bytes") > 0 && number("clients/active") == number("clients/connected"));
+        assert!(
+            number("store/messages/bytes") > 0 && number("clients/active") == number("clients/connected")
+        );
         for minutes in [1, 5, 15] {
             let load = &first[&format!("load/messages/received/{minutes}min")];
             assert!(load.parse::<f64>().is_ok_and(|load| load >= 0.0), "{load}");

@@ -45,7 +45,8 @@ async fn a_watcher_sees_one_process_become_ready_and_count() {
     assert!(metrics.header("content-type").unwrap().starts_with("application/openmetrics-text"));
     assert!(metrics.text().ends_with("# EOF\n"));
     assert_eq!(http::get(&pika.health, "/secret").unwrap().status, 404);
-    let post = http::raw(&pika.health, b"POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let post =
+        http::raw(&pika.health, b"POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     assert_eq!((post.status, post.header("allow")), (405, Some("GET, HEAD")));
 }
 
@@ -56,7 +57,8 @@ async fn a_program_says_what_it_lacks() {
     // Nobody listens there.
     archiver.arg("archiver").env("PIKA_BROKER_URL", format!("mqtt://127.0.0.1:{}", kit::ports::free()));
     let archiver = Program::start(archiver, data.path(), "archiver");
-    let health = runtime(data.path(), "runtime-archiver.json", None).await["health"].as_str().unwrap().to_owned();
+    let health =
+        runtime(data.path(), "runtime-archiver.json", None).await["health"].as_str().unwrap().to_owned();
     wait::until("the database alone to be there", || async {
         let answer = http::get(&health, "/readyz")?;
         let text = answer.text();
@@ -81,7 +83,8 @@ async fn watchers_that_say_nothing_keep_nobody_out() {
         })
         .collect();
     // Its answer takes as long as the crowd is given to speak, and comes.
-    wait::until("an answer beside the crowd", || async { http::get(&pika.health, "/healthz").map(drop) }).await;
+    wait::until("an answer beside the crowd", || async { http::get(&pika.health, "/healthz").map(drop) })
+        .await;
     for mut stream in crowd {
         let mut rest = Vec::new();
         _ = stream.read_to_end(&mut rest);

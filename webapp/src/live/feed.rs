@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bus::{BrokerUrl, Bus, Inbox, Incoming};
 use config::Stop;
-use config::health::Part;
 use config::clock::{now_ms, seed};
+use config::health::Part;
 use protocol::{
     Audience, EventId, FloorAddress, FloorId, FloorTopic, IdSource, ProducerId, Topic, V1, message,
 };
