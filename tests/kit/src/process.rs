@@ -99,6 +99,15 @@ pub struct Holds {
     pub files: usize,
 }
 
+impl Holds {
+    /// Whether nothing was lost and nothing was left since then. A connection to the database, with its files and its
+    /// thread, may come and go.
+    pub fn is_like(self, before: Self) -> bool {
+        let threads = before.threads..=before.threads + 2;
+        threads.contains(&self.threads) && self.files <= before.files + 8
+    }
+}
+
 impl Program {
     pub fn holds(&self) -> Holds {
         let count = |what: &str| fs::read_dir(format!("/proc/{}/{what}", self.pid())).unwrap().count();
