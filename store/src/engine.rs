@@ -69,6 +69,9 @@ pub enum Error {
     /// The database answered no, and will again.
     #[error("the database refused")]
     Refused(#[source] sqlx::Error),
+    /// Another archiver has taken over; nothing was written.
+    #[error("another archiver has taken over")]
+    Superseded,
     /// The schema could not be brought up to date.
     #[error("migrate the database")]
     Migration(#[source] sqlx::migrate::MigrateError),
@@ -110,6 +113,7 @@ pub(crate) enum Engine {
     /// One connection that writes, some that only read: SQLite has a single writer anyway, and waiting
     /// in our own queue is cheaper than being told "busy".
     Sqlite {
+        path: PathBuf,
         write: SqlitePool,
         read: SqlitePool,
     },
@@ -187,7 +191,7 @@ impl Store {
     /// Closes all connections; statements after this fail.
     pub async fn close(&self) {
         match &self.engine {
-            Engine::Sqlite { write, read } => {
+            Engine::Sqlite { write, read, .. } => {
                 read.close().await;
                 write.close().await;
             }
@@ -213,7 +217,7 @@ fn sqlite(path: &Path) -> Engine {
         .max_connections(4)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(options.pragma("query_only", "1"));
-    Engine::Sqlite { write, read }
+    Engine::Sqlite { path: path.to_owned(), write, read }
 }
 
 #[cfg(test)]
