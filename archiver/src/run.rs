@@ -68,8 +68,9 @@ pub async fn run(
         subscriptions.push(floor.topic(FloorTopic::Now).to_string());
         subscriptions.push(floor.topic(FloorTopic::History).to_string());
     }
-    let options =
-        bus::Options { url: broker, client_id: format!("archiver-{}", event.id), subscriptions, will: None };
+    // Two archivers must not take each other's connection for their own.
+    let client_id = format!("archiver-{}-{:08x}", event.id, seed() >> 32);
+    let options = bus::Options { url: broker, client_id, subscriptions, will: None };
     // Our own token: last words are said after the loop has ended.
     let bus_stop = Stop::new();
     let (bus, mut inbox) = bus::open(options, bus_stop.clone())?;
@@ -355,10 +356,10 @@ impl Archiver {
                 self.audiences.insert(webapp, audience);
             }
             (Topic::Audience(_, webapp), Message::Cleared) => drop(self.audiences.remove(&webapp)),
-            (Topic::Info(_), Message::Info(info)) => {
-                if self.standing.term().is_some_and(|ours| info.term > Some(ours)) {
-                    self.stand_down();
-                }
+            (Topic::Info(_), Message::Info(info))
+                if self.standing.term().is_some_and(|ours| info.term > Some(ours)) =>
+            {
+                self.stand_down();
             }
             _ => {}
         }
@@ -669,7 +670,7 @@ impl Archiver {
         }
         let (store, done, floor) = (self.store.clone(), self.done.clone(), address.clone());
         tokio::spawn(async move {
-            let asked = async { Ok((store.reactions(play, ROWS_MAX).await?, store.tally(play).await?)) };
+            let asked = async { Ok((store.reactions(play, ROWS_MAX).await?, store.folded(play).await?)) };
             let result = asked.await;
             let _ = done.send(Finished::Reactions { floor, play, result }).await;
         });
@@ -695,10 +696,13 @@ impl Archiver {
         let now_ms = now_ms();
         match finished {
             Finished::Restored(restored) => self.restore(*restored, now_ms),
-            Finished::Another => match &mut self.standing {
-                Standing::Waiting { knows_another } => *knows_another = true,
-                // We acted while the database was away; now it is known whose turn it is.
-                _ => self.fall_silent(),
+            Finished::Another => match &self.standing {
+                Standing::Waiting { knows_another: true } => {}
+                // What came meanwhile is for whoever has the lease.
+                _ => {
+                    tracing::info!("another archiver is at work; listening only");
+                    self.fall_silent();
+                }
             },
             Finished::Away => {
                 if matches!(self.standing, Standing::Waiting { knows_another: false }) {
@@ -716,8 +720,8 @@ impl Archiver {
                 let Some(live) = self.floors.get_mut(&floor) else { return Ok(()) };
                 live.asked_about = None;
                 // If it could not be read, the next tick asks again.
-                if let Ok((rows, tally)) = result {
-                    live.voices.load(play, &rows, tally);
+                if let Ok((rows, folded)) = result {
+                    live.voices.load(play, &rows, folded);
                 }
             }
         }
@@ -781,7 +785,7 @@ impl Archiver {
             // The one that moved last comes last, and is the one that stays.
             self.tell_cursor(&cursor.producer, cursor.journal, now_ms);
         }
-        for RestoredFloor { address, plays, last_set, reactions, tally } in restored.floors {
+        for RestoredFloor { address, plays, last_set, reactions, folded } in restored.floors {
             for desk in plays.iter().map(|(desk, _)| desk).chain(last_set.as_ref().map(|set| &set.desk)) {
                 self.know(&address, desk);
             }
@@ -791,7 +795,7 @@ impl Archiver {
                     (set.id, Some(Dj { id: set.desk, name }))
                 });
                 if let Some((_, newest)) = plays.first() {
-                    live.voices.load(newest.play.id, &reactions, tally);
+                    live.voices.load(newest.play.id, &reactions, folded);
                 }
                 live.floor.restore(plays, ended, now_ms);
             }
@@ -824,7 +828,7 @@ impl Archiver {
     /// stored is still with the desks.
     async fn finish(&mut self, done: &mut mpsc::Receiver<Finished>) {
         let all = async {
-            while self.restored && !self.batch.is_empty() {
+            while !self.batch.is_empty() {
                 self.store_next();
                 tokio::select! {
                     Some(finished) = done.recv() => if self.finished(finished).is_err() { return },

@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub(crate) enum Standing {
-    /// Another archiver may be speaking: we say and store nothing.
+    /// Another archiver may be speaking: we say nothing. Until we know of one, what comes in may be ours to store.
     Waiting { knows_another: bool },
     /// The database is away since we began: we say what desks say, and store it later.
     Acting,
@@ -50,7 +50,7 @@ impl Standing {
 
     /// Whether what comes in is ours to store.
     pub(crate) fn is_ours(&self) -> bool {
-        !matches!(self, Self::Waiting { .. })
+        !matches!(self, Self::Waiting { knows_another: true })
     }
 
     pub(crate) fn lease(&self) -> Option<&Lease> {
@@ -82,7 +82,7 @@ pub(crate) struct RestoredFloor {
     pub(crate) last_set: Option<SetRow>,
     /// Of the newest play.
     pub(crate) reactions: Vec<ReactionRow>,
-    pub(crate) tally: Tally,
+    pub(crate) folded: Tally,
 }
 
 /// Waits for our turn and reads what floors and cursors were, trying until the database is there.
@@ -158,12 +158,18 @@ impl Candidate {
         for floor in &self.floors {
             let plays = self.store.recent(floor, crate::floor::HISTORY_PLAYS as u32 + 1).await?;
             let last_set = self.store.last_set(floor).await?;
-            let (mut reactions, mut tally) = (Vec::new(), Tally::default());
+            let (mut reactions, mut folded) = (Vec::new(), Tally::default());
             if let Some((_, newest)) = plays.first() {
                 reactions = self.store.reactions(newest.play.id, crate::voices::ROWS_MAX).await?;
-                tally = self.store.tally(newest.play.id).await?;
+                folded = self.store.folded(newest.play.id).await?;
             }
-            restored.floors.push(RestoredFloor { address: floor.clone(), plays, last_set, reactions, tally });
+            restored.floors.push(RestoredFloor {
+                address: floor.clone(),
+                plays,
+                last_set,
+                reactions,
+                folded,
+            });
         }
         Ok(Some(restored))
     }

@@ -45,12 +45,10 @@ impl Voices {
         self.ballot(row.play_id).hear(row);
     }
 
-    /// Takes over what the archive knows of a play.
-    pub fn load(&mut self, play: PlayId, rows: &[ReactionRow], tally: Tally) {
-        let mut known = Ballot::default();
-        rows.iter().for_each(|row| known.hear(row));
+    /// Takes over what the archive knows of a play: who said what, and what it counts without knowing who.
+    pub fn load(&mut self, play: PlayId, rows: &[ReactionRow], folded: Tally) {
         let ballot = self.ballot(play);
-        ballot.folded = minus(tally, known.counted);
+        ballot.folded = folded;
         ballot.is_loaded = true;
         rows.iter().for_each(|row| ballot.hear(row));
     }
@@ -114,21 +112,17 @@ fn count(number: &mut u32, before: bool, after: bool) {
 }
 
 fn plus(one: Tally, other: Tally) -> Tally {
-    each(one, other, u32::saturating_add)
-}
-
-fn minus(one: Tally, other: Tally) -> Tally {
-    each(one, other, u32::saturating_sub)
-}
-
-fn each(one: Tally, other: Tally, both: impl Fn(u32, u32) -> u32) -> Tally {
-    let mut result = one;
-    result.likes = both(one.likes, other.likes);
-    result.thanks = both(one.thanks, other.thanks);
-    result.tempo.slower = both(one.tempo.slower, other.tempo.slower);
-    result.tempo.perfect = both(one.tempo.perfect, other.tempo.perfect);
-    result.tempo.faster = both(one.tempo.faster, other.tempo.faster);
-    result
+    let mut sum = one;
+    for (number, more) in [
+        (&mut sum.likes, other.likes),
+        (&mut sum.thanks, other.thanks),
+        (&mut sum.tempo.slower, other.tempo.slower),
+        (&mut sum.tempo.perfect, other.tempo.perfect),
+        (&mut sum.tempo.faster, other.tempo.faster),
+    ] {
+        *number = number.saturating_add(more);
+    }
+    sum
 }
 
 #[cfg(test)]
@@ -181,7 +175,7 @@ mod tests {
         assert!(!voices.is_loaded(play(1)));
         let known = [row("one", Reaction::Like(true), 5), row("two", Reaction::Like(true), 1)];
         // Three more who are not known by name any more.
-        voices.load(play(1), &known, Tally { likes: 5, ..Tally::default() });
+        voices.load(play(1), &known, Tally { likes: 3, ..Tally::default() });
         assert!(voices.is_loaded(play(1)));
         assert_eq!(voices.tally(play(1)).likes, 5);
         voices.hear(&row("two", Reaction::Like(false), 6));

@@ -183,6 +183,7 @@ fn default_data_dir() -> anyhow::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::HealthSettings;
     use serde::de::DeserializeOwned;
 
     fn section<T: DeserializeOwned + std::fmt::Debug>(settings: &Settings, name: &str) -> String {
@@ -205,6 +206,7 @@ mod tests {
             section::<webapp::Settings>(settings, "web"),
             section::<publisher::Settings>(settings, "publisher"),
             section::<DemoSettings>(settings, "demo"),
+            section::<HealthSettings>(settings, "health"),
         ]
     }
 

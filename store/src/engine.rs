@@ -11,7 +11,7 @@ use sqlx::sqlite::{
 };
 
 /// Each time, another program may have done one migration more.
-const MIGRATE_TRIES: u32 = 10;
+const MIGRATE_TRIES: u32 = 20;
 
 /// Waiting longer than this for a connection counts as the database being away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -149,6 +149,13 @@ impl Store {
                     PgPoolOptions::new()
                         .max_connections(5)
                         .acquire_timeout(ACQUIRE_TIMEOUT)
+                        .after_connect(|connection, _| {
+                            Box::pin(async move {
+                                // A program that is frozen in the middle of a transaction must not hold up its successor.
+                                const FROZEN: &str = "set idle_in_transaction_session_timeout = '3s'";
+                                sqlx::query(FROZEN).execute(connection).await.map(drop)
+                            })
+                        })
                         .connect_lazy_with(options),
                 )
             }
@@ -158,11 +165,19 @@ impl Store {
 
     /// Brings the schema up to date. Safe to call from several programs at once.
     pub async fn migrate(&self) -> Result<(), Error> {
-        // Connects first, so that an absent server is told apart from a bad migration.
-        self.ping().await?;
         let migrator = sqlx::migrate!("./migrations");
         let mut tries = 1;
         loop {
+            // Connects first, so that an absent server is told apart from a bad migration.
+            if let Err(error) = self.ping().await {
+                // While another program makes a new SQLite file ready, nobody is let in, and nobody waits in line.
+                if !matches!(&error, Error::Away(error) if is_busy(error)) || tries >= MIGRATE_TRIES {
+                    return Err(error);
+                }
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
             let migrated = on_engine!(&self.engine, write pool => migrator.run(pool).await);
             let Err(error) = migrated else { return Ok(()) };
             // PostgreSQL lets one program after the other migrate. SQLite does not: of two that begin at the same
@@ -198,6 +213,12 @@ impl Store {
             Engine::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// SQLite's primary result code 5: somebody else uses the file in a way that allows nobody beside.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == 5)
 }
 
 fn sqlite(path: &Path) -> Engine {

@@ -84,10 +84,14 @@ impl Store {
             },
             Engine::Postgres(_) => None,
         };
-        let (held_by, fence, beat): (String, i64, i64) = on_engine!(&self.engine, write pool => {
-            sqlx::query(INSERT).bind(name).execute(pool).await?;
-            sqlx::query_as(LOOK).bind(name).fetch_one(pool).await?
+        let seen: Option<(String, i64, i64)> = on_engine!(&self.engine, write pool => {
+            let seen = sqlx::query_as(LOOK).bind(name).fetch_optional(pool).await?;
+            if seen.is_none() {
+                sqlx::query(INSERT).bind(name).execute(pool).await?;
+            }
+            seen
         });
+        let (held_by, fence, beat) = seen.unwrap_or_default();
         if lock.is_none() && !held_by.is_empty() && !watch.is_over(fence, beat, now) {
             return Ok(None);
         }

@@ -109,6 +109,11 @@ select likes, slower, perfect, faster, thanks
 from tallies
 where play_id = $1";
 
+const FOLDED: &str = "
+select folded_likes, folded_slower, folded_perfect, folded_faster, folded_thanks
+from tallies
+where play_id = $1";
+
 const OF_PLAY: &str = "
 select kind, dancer, value, revision_ms
 from reactions
@@ -175,8 +180,17 @@ const FOLDED_AT_ONCE: i64 = 200;
 impl Store {
     /// What a play's reactions come to.
     pub async fn tally(&self, play: PlayId) -> Result<Tally, Error> {
+        self.counted(TALLY, play).await
+    }
+
+    /// The part of a play's tally that is not kept one by one any more.
+    pub async fn folded(&self, play: PlayId) -> Result<Tally, Error> {
+        self.counted(FOLDED, play).await
+    }
+
+    async fn counted(&self, statement: &'static str, play: PlayId) -> Result<Tally, Error> {
         type Row = (i64, i64, i64, i64, i64);
-        let row: Option<Row> = on_engine!(&self.engine, read pool => sqlx::query_as(TALLY)
+        let row: Option<Row> = on_engine!(&self.engine, read pool => sqlx::query_as(statement)
             .bind(play.to_string())
             .fetch_optional(pool).await)?;
         let count = |number: i64| u32::try_from(number).unwrap_or_default();

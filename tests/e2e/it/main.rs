@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod archivers;
 mod bad_input;
 mod demo;
 mod export;
@@ -12,6 +13,7 @@ mod integrating;
 mod killed;
 mod other_brokers;
 mod page;
+mod reactions;
 mod road;
 mod size;
 mod tunnel;
