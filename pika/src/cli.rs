@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use protocol::FloorId;
+use protocol::{EventId, FloorId};
 
 /// Pika tells a dance floor what is playing.
 #[derive(Debug, Parser)]
@@ -34,6 +34,10 @@ pub enum Command {
     /// Logins for desks, services and integrators
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Writes the archive as lines of JSON that either engine reads
+    Export(Export),
+    /// Reads what `pika export --format jsonl` has written; again does no harm
+    Import(Import),
     /// Prints JSON Schema of every MQTT payload
     Schema,
     /// Prints the MQTT contract as AsyncAPI 3.0
@@ -48,6 +52,30 @@ pub struct Up {
     /// Listen on this machine only
     #[arg(long)]
     pub local: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The event, as in its address [default: the whole archive]
+    #[arg(long)]
+    pub event: Option<EventId>,
+    #[arg(long, value_enum)]
+    pub format: Format,
+    /// Where to write [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Everything there is, for `pika import`
+    Jsonl,
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// What `pika export --format jsonl` has written
+    pub file: PathBuf,
 }
 
 #[derive(Debug, Default, Args)]

@@ -1,8 +1,10 @@
 //! The one executable: it reads the command line and the settings, and calls the programs.
 
+mod archive;
 mod cli;
 mod contract;
 mod demo;
+mod files;
 mod health;
 mod mosquitto;
 mod network;
@@ -59,6 +61,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Webapp => parts::webapp(loaded).await,
             Command::Publisher(flags) => parts::publisher(loaded, flags).await,
             Command::Token(command) => tokens::run(&loaded, command).await,
+            Command::Export(flags) => archive::export(&loaded, flags).await,
+            Command::Import(flags) => archive::import(&loaded, flags).await,
             Command::Schema | Command::Asyncapi => Ok(()),
         }
     })

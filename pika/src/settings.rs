@@ -205,6 +205,7 @@ mod tests {
             section::<webapp::Settings>(settings, "web"),
             section::<publisher::Settings>(settings, "publisher"),
             section::<DemoSettings>(settings, "demo"),
+            section::<crate::health::HealthSettings>(settings, "health"),
         ]
     }
 

@@ -116,6 +116,16 @@ pub(crate) enum Engine {
     Postgres(PgPool),
 }
 
+impl Engine {
+    /// Begins a transaction that sees the database as it is at one moment.
+    pub(crate) fn snapshot(&self) -> &'static str {
+        match self {
+            Engine::Sqlite { .. } => "begin",
+            Engine::Postgres(_) => "begin isolation level repeatable read, read only",
+        }
+    }
+}
+
 /// Repeats `body` with `$pool` bound to the pool of whichever engine it is.
 macro_rules! on_engine {
     ($engine:expr, read $pool:ident => $body:expr) => {
@@ -204,6 +214,8 @@ fn sqlite(path: &Path) -> Engine {
         // The cursor tells a desk to forget its copy, so a commit must survive power loss.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(ACQUIRE_TIMEOUT)
+        // PostgreSQL's name for the order of the bytes, so that one text can ask both for it.
+        .collation("C", |one, two| one.cmp(two))
         .foreign_keys(true);
     let write = SqlitePoolOptions::new()
         .max_connections(1)

@@ -82,16 +82,20 @@ fn test(rest: &[String]) -> anyhow::Result<()> {
         ("PIKA_TEST_CLIENTS", &clients),
         ("PROPTEST_RNG_SEED", &seed),
     ];
-    if with_nextest {
-        cargo_with(
-            &[&["nextest", "run", "--workspace", "--no-fail-fast"], rest.as_slice()].concat(),
-            &environment,
-        )?;
-    } else {
-        println!("cargo-nextest is not installed: tests run one binary after the other");
-        let targets = ["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"];
-        cargo_with(&[&targets, rest.as_slice()].concat(), &environment)?;
-    }
+    // Next to `--workspace`, cargo would pass over the name of a package.
+    let scope: &[&str] = match rest.iter().any(|word| word.starts_with("-p") || word.starts_with("--package"))
+    {
+        true => &[],
+        false => &["--workspace"],
+    };
+    let runner: &[&str] = match with_nextest {
+        true => &["nextest", "run", "--no-fail-fast"],
+        false => {
+            println!("cargo-nextest is not installed: tests run one binary after the other");
+            &["test", "--lib", "--bins", "--tests", "--no-fail-fast"]
+        }
+    };
+    cargo_with(&[runner, scope, &rest].concat(), &environment)?;
     if rest.is_empty() {
         cargo(&["test", "--workspace", "--doc", "--quiet"])?;
     }

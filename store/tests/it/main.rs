@@ -2,6 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod dump;
+
+use dump::{
+    a_dump_of_an_event_has_what_belongs_to_it, a_dump_that_was_loaded_is_dumped_the_same,
+    an_interrupted_load_is_completed_by_the_next, the_newer_row_stays_whichever_came_first,
+};
 use kit::Database;
 use pika_store::{CursorRow, Error, Event, Floor, PlayRow, Record, SetRow, Store, Token, TokenKind};
 use protocol::{
@@ -38,6 +44,10 @@ on_both_engines!(
     tokens_are_added_once_and_revoked_once,
     an_event_is_entered_once,
     every_text_survives,
+    a_dump_that_was_loaded_is_dumped_the_same,
+    a_dump_of_an_event_has_what_belongs_to_it,
+    an_interrupted_load_is_completed_by_the_next,
+    the_newer_row_stays_whichever_came_first,
 );
 
 async fn opened(database: Database) -> Store {
