@@ -47,7 +47,7 @@ pub async fn import(loaded: &Loaded, flags: Import) -> anyhow::Result<()> {
 }
 
 /// All of a dump, or an error before the first row is written when any line of it is damaged.
-async fn load(store: &Store, path: &Path) -> anyhow::Result<u64> {
+pub async fn load(store: &Store, path: &Path) -> anyhow::Result<u64> {
     let open = |what| -> anyhow::Result<BufReader<Watched<File>>> {
         let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
         let bytes = file.metadata().with_context(|| format!("look at {}", path.display()))?.len();
@@ -59,7 +59,7 @@ async fn load(store: &Store, path: &Path) -> anyhow::Result<u64> {
 }
 
 /// The archive, which has to be there: SQLite would make an empty one.
-async fn existing(loaded: &Loaded) -> anyhow::Result<Store> {
+pub async fn existing(loaded: &Loaded) -> anyhow::Result<Store> {
     if let DatabaseUrl::Sqlite(path) = loaded.database()?
         && !path.is_file()
     {
@@ -71,7 +71,7 @@ async fn existing(loaded: &Loaded) -> anyhow::Result<Store> {
     opened(loaded).await
 }
 
-async fn opened(loaded: &Loaded) -> anyhow::Result<Store> {
+pub async fn opened(loaded: &Loaded) -> anyhow::Result<Store> {
     let url = loaded.database()?;
     let store = Store::open(&url)?;
     store.migrate().await.with_context(|| format!("open the database {url}"))?;

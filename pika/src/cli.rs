@@ -38,6 +38,10 @@ pub enum Command {
     Export(Export),
     /// Reads what `pika export --format jsonl` has written; again does no harm
     Import(Import),
+    /// Copies the archive while it is in use; in a folder, under a dated name
+    Backup(Backup),
+    /// Puts a backup or a dump into the place of an empty archive
+    Restore(Restore),
     /// Prints JSON Schema of every MQTT payload
     Schema,
     /// Prints the MQTT contract as AsyncAPI 3.0
@@ -76,6 +80,25 @@ pub enum Format {
 pub struct Import {
     /// What `pika export --format jsonl` has written
     pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The file to write, or a folder for dated ones
+    #[arg(value_name = "FILE|DIR")]
+    pub target: PathBuf,
+    /// How many dated ones are kept in the folder
+    #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// What `pika backup` or `pika export --format jsonl` has written
+    pub file: PathBuf,
+    /// Overwrite an archive that holds something
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Debug, Default, Args)]

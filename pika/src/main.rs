@@ -1,6 +1,7 @@
 //! The one executable: it reads the command line and the settings, and calls the programs.
 
 mod archive;
+mod backup;
 mod cli;
 mod contract;
 mod demo;
@@ -63,6 +64,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Token(command) => tokens::run(&loaded, command).await,
             Command::Export(flags) => archive::export(&loaded, flags).await,
             Command::Import(flags) => archive::import(&loaded, flags).await,
+            Command::Backup(flags) => backup::backup(&loaded, flags).await,
+            Command::Restore(flags) => backup::restore(&loaded, flags).await,
             Command::Schema | Command::Asyncapi => Ok(()),
         }
     })

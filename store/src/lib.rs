@@ -3,11 +3,13 @@
 mod engine;
 
 mod archive;
+mod backup;
 mod directory;
 mod dump;
 mod tokens;
 
 pub use archive::{CursorRow, PlayRow, Record, SetRow};
+pub use backup::{BackupFormat, copy_sqlite, pg_dump, pg_restore, prepare_sqlite, release_sqlite};
 pub use directory::{Event, Floor};
 pub use dump::check_dump;
 pub use engine::{BadDatabaseUrl, DatabaseUrl, Error, Store};

@@ -1,9 +1,9 @@
-//! The archive in and out of files, by the commands an operator has: `export` and `import`.
+//! The archive in and out of files, by the commands an operator has: export, import, backup, restore.
 
 use std::fs;
 use std::path::Path;
 
-use kit::{Database, process};
+use kit::{Database, Pika, process};
 
 use crate::export::pika;
 
@@ -71,4 +71,153 @@ fn an_export_of_what_is_not_there_says_so() {
     pika(data, &["import", text(&file)], &[]);
     let (_, said) = refused(data, &["export", "--format", "jsonl", "--event", "tonite"], &[]);
     assert!(said.contains("no event `tonite`") && said.contains("budafest-2026, tonight"), "{said}");
+}
+
+/// A data folder with the sample in its archive.
+fn filled(data: &Path, settings: &[(&str, &str)]) {
+    let file = data.with_extension("jsonl");
+    fs::write(&file, SAMPLE).unwrap();
+    pika(data, &["import", text(&file)], settings);
+}
+
+fn exported(data: &Path, settings: &[(&str, &str)]) -> String {
+    pika(data, &["export", "--format", "jsonl"], settings).0
+}
+
+#[test]
+fn a_backup_restored_on_an_empty_machine_is_the_same_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (Database::postgres(), Database::postgres());
+    let engines: [(&str, &[(&str, &str)], &[(&str, &str)]); 2] =
+        [("sqlite", &[], &[]), ("postgres", &[("DATABASE_URL", &one.url)], &[("DATABASE_URL", &other.url)])];
+    for (engine, here, there) in engines {
+        let (data, fresh) = (folder.path().join(engine), folder.path().join(format!("{engine} fresh")));
+        let (file, again) = (data.with_extension("backup"), data.with_extension("again"));
+        filled(&data, here);
+        pika(&data, &["backup", text(&file)], here);
+        pika(&fresh, &["restore", text(&file)], there);
+        assert_eq!(exported(&fresh, there), SAMPLE, "{engine}");
+        // A second time there is something to lose.
+        let (_, said) = refused(&fresh, &["restore", text(&file)], there);
+        assert!(said.contains("holds an archive already") && said.contains("--force"), "{said}");
+        pika(&fresh, &["restore", text(&file), "--force"], there);
+        assert_eq!(exported(&fresh, there), SAMPLE, "{engine}, over another one");
+        pika(&fresh, &["backup", text(&again)], there);
+        for copy in [&file, &again] {
+            let mode = fs::metadata(copy).unwrap();
+            #[cfg(unix)]
+            assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o600);
+        }
+    }
+}
+
+#[test]
+fn a_dump_is_restored_into_an_empty_archive_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let file = folder.path().join("night.jsonl");
+    fs::write(&file, SAMPLE).unwrap();
+    pika(&data, &["restore", text(&file)], &[]);
+    assert_eq!(exported(&data, &[]), SAMPLE);
+    assert!(refused(&data, &["restore", text(&file)], &[]).1.contains("holds an archive already"));
+    assert!(refused(&data, &["restore", text(&file), "--force"], &[]).1.contains("pika import"));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let database = Database::postgres();
+    let on_postgres: &[(&str, &str)] = &[("DATABASE_URL", &database.url)];
+    let (sqlite, postgres) = (folder.path().join("sqlite"), folder.path().join("postgres"));
+    filled(&data, &[]);
+    filled(&data, on_postgres);
+    pika(&data, &["backup", text(&sqlite)], &[]);
+    pika(&data, &["backup", text(&postgres)], on_postgres);
+    for (file, settings) in [(&sqlite, on_postgres), (&postgres, &[])] {
+        let (_, said) = refused(&data, &["restore", text(file), "--force"], settings);
+        assert!(said.contains("of the other engine") && said.contains("pika import"), "{said}");
+    }
+    let cut = |file: &Path| {
+        let mut bytes = fs::read(file).unwrap();
+        bytes.truncate(bytes.len() / 2);
+        let cut = file.with_extension("cut");
+        fs::write(&cut, bytes).unwrap();
+        cut
+    };
+    for (file, settings, reason) in
+        [(cut(&sqlite), &[][..], "restore /"), (cut(&postgres), on_postgres, "pg_restore failed")]
+    {
+        let (_, said) = refused(&data, &["restore", text(&file), "--force"], settings);
+        assert!(said.contains(reason), "{said}");
+        assert_eq!(exported(&data, settings), SAMPLE, "as it was before");
+    }
+    let noise = folder.path().join("noise");
+    fs::write(&noise, "no backup").unwrap();
+    assert!(
+        refused(&data, &["restore", text(&noise), "--force"], &[]).1.contains("no backup that Pika knows")
+    );
+    let archive = data.join("pika.db");
+    assert!(refused(&data, &["backup", text(&archive)], &[]).1.contains("the archive itself"));
+    let (_, said) =
+        refused(&data, &["backup", text(&noise)], &[("DATABASE_URL", &database.url), ("PATH", "")]);
+    assert!(said.contains("postgresql-client") && said.contains("export --format jsonl"), "{said}");
+    let left: Vec<_> = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".part")), "{left:?}");
+}
+
+#[test]
+fn a_folder_keeps_the_newest_backups_and_what_is_not_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, backups) = (folder.path().join("data"), folder.path().join("backups"));
+    fs::create_dir(&backups).unwrap();
+    filled(&data, &[]);
+    let others = ["pika.db", "pika-20250101T000000Z.pgdump", "pika-20250101T000000Z.db.mine", "zzz"];
+    let old = ["pika-20250101T000000Z.db", "pika-20250102T000000Z.db", "pika-20250103T000000Z.db"];
+    for name in others.iter().chain(&old) {
+        fs::write(backups.join(name), "").unwrap();
+    }
+    pika(&data, &["backup", text(&backups), "--keep", "2"], &[]);
+    let names: Vec<String> = fs::read_dir(&backups)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(others.iter().all(|name| names.iter().any(|left| left == name)), "{names:?}");
+    assert!(names.iter().any(|name| name == old[2]) && names.len() == others.len() + 2, "{names:?}");
+    assert_eq!(refused(&data, &["backup", text(&backups), "--keep", "0"], &[]).0, 2);
+}
+
+#[tokio::test]
+async fn a_backup_that_is_killed_leaves_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    filled(&data, &[]);
+    let file = folder.path().join("backup");
+    pika(&data, &["backup", text(&file)], &[]);
+    for wait_ms in [0, 5, 10, 20, 30, 40, 60, 90] {
+        let mut running = process::command(&data).args(["backup", text(&file)]).spawn().unwrap();
+        kit::wait::moment(wait_ms).await;
+        // It may be done already.
+        let _ = running.kill();
+        running.wait().unwrap();
+        let fresh = folder.path().join(format!("after {wait_ms}"));
+        pika(&fresh, &["restore", text(&file)], &[]);
+        assert_eq!(exported(&fresh, &[]), SAMPLE);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_in_use_is_copied_and_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let file = folder.path().join("backup");
+    filled(&data, &[]);
+    let mut running = Pika::up(&data, &[], &[]).await;
+    running.page().await;
+    pika(&data, &["backup", text(&file)], &[]);
+    let (_, said) = refused(&data, &["restore", text(&file), "--force"], &[]);
+    assert!(said.contains("stop the Pika"), "{said}");
+    assert!(running.program.stop().await.success());
+    pika(&data, &["restore", text(&file), "--force"], &[]);
+    assert!(exported(&data, &[]).contains("Smooth Operator"));
 }
