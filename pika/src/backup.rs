@@ -1,7 +1,7 @@
 //! `pika backup` and `pika restore`: where backups lie, how many are kept, and what may be overwritten.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail, ensure};
@@ -144,7 +144,7 @@ async fn refuse_to_overwrite(loaded: &Loaded) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn restore_sqlite(backup: &Path, path: &PathBuf) -> anyhow::Result<()> {
+async fn restore_sqlite(backup: &Path, path: &Path) -> anyhow::Result<()> {
     let copy = NewFile::beside(path)?;
     store::prepare_sqlite(backup, copy.path()).await?;
     if path.exists() {

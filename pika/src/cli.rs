@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use protocol::{EventId, FloorId};
+use protocol::{EventId, FloorId, SetId};
 
 /// Pika tells a dance floor what is playing.
 #[derive(Debug, Parser)]
@@ -34,7 +34,7 @@ pub enum Command {
     /// Logins for desks, services and integrators
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Writes the archive as lines of JSON that either engine reads
+    /// Writes sets as track lists, or the archive as lines of JSON that either engine reads
     Export(Export),
     /// Reads what `pika export --format jsonl` has written; again does no harm
     Import(Import),
@@ -60,20 +60,44 @@ pub struct Up {
 
 #[derive(Debug, Args)]
 pub struct Export {
-    /// The event, as in its address [default: the whole archive]
-    #[arg(long)]
+    /// The event, as in its address; without it, jsonl is the whole archive
+    #[arg(
+        long,
+        required_if_eq_any = [
+            ("format", "csv"), ("format", "json"), ("format", "m3u8"), ("format", "cue"), ("format", "txt"),
+            ("format", "md"),
+        ],
+    )]
     pub event: Option<EventId>,
-    #[arg(long, value_enum)]
-    pub format: Format,
+    /// One set, by its id [default: all sets of the event]
+    #[arg(long, requires = "event")]
+    pub set: Option<SetId>,
+    #[arg(long, value_enum, required_unless_present = "list")]
+    pub format: Option<Format>,
     /// Where to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Lists the sets of the event: id, start, floor, DJ, number of plays
+    #[arg(long, requires = "event", conflicts_with_all = ["set", "format", "out"])]
+    pub list: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Everything there is, for `pika import`
+    /// A table for spreadsheets
+    Csv,
+    /// The sets with their plays
+    Json,
+    /// With --set a play a line; otherwise everything there is, for `pika import`
     Jsonl,
+    /// A playlist without paths
+    M3u8,
+    /// For the recording of a set
+    Cue,
+    /// [03:05] Artist - Title
+    Txt,
+    /// A table in Markdown
+    Md,
 }
 
 #[derive(Debug, Args)]

@@ -10,8 +10,11 @@ use crate::export::pika;
 /// Every kind of row, odd texts, nulls.
 const SAMPLE: &str = include_str!("../../../store/tests/it/samples/dump-1.jsonl");
 
+/// What a command finds in its environment.
+type Settings<'a> = &'a [(&'a str, &'a str)];
+
 /// Runs a command that has to fail, and returns its exit status and what it says.
-fn refused(data: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> (i32, String) {
+fn refused(data: &Path, arguments: &[&str], settings: Settings) -> (i32, String) {
     let done = process::command(data).args(arguments).envs(settings.iter().copied()).output().unwrap();
     assert!(!done.status.success(), "{arguments:?} was not refused");
     (done.status.code().unwrap(), String::from_utf8_lossy(&done.stderr).into_owned())
@@ -27,7 +30,7 @@ fn an_archive_moves_from_engine_to_engine_and_back_and_stays_the_same() {
     let postgres = Database::postgres();
     let file = folder.path().join("night.jsonl");
     fs::write(&file, SAMPLE).unwrap();
-    let machines: [(&str, &[(&str, &str)]); 3] =
+    let machines: [(&str, Settings); 3] =
         [("laptop", &[]), ("server", &[("DATABASE_URL", &postgres.url)]), ("another laptop", &[])];
     for (machine, settings) in machines {
         let data = folder.path().join(machine);
@@ -74,13 +77,13 @@ fn an_export_of_what_is_not_there_says_so() {
 }
 
 /// A data folder with the sample in its archive.
-fn filled(data: &Path, settings: &[(&str, &str)]) {
+fn filled(data: &Path, settings: Settings) {
     let file = data.with_extension("jsonl");
     fs::write(&file, SAMPLE).unwrap();
     pika(data, &["import", text(&file)], settings);
 }
 
-fn exported(data: &Path, settings: &[(&str, &str)]) -> String {
+fn exported(data: &Path, settings: Settings) -> String {
     pika(data, &["export", "--format", "jsonl"], settings).0
 }
 
@@ -88,7 +91,7 @@ fn exported(data: &Path, settings: &[(&str, &str)]) -> String {
 fn a_backup_restored_on_an_empty_machine_is_the_same_archive() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (Database::postgres(), Database::postgres());
-    let engines: [(&str, &[(&str, &str)], &[(&str, &str)]); 2] =
+    let engines: [(&str, Settings, Settings); 2] =
         [("sqlite", &[], &[]), ("postgres", &[("DATABASE_URL", &one.url)], &[("DATABASE_URL", &other.url)])];
     for (engine, here, there) in engines {
         let (data, fresh) = (folder.path().join(engine), folder.path().join(format!("{engine} fresh")));
@@ -128,7 +131,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let database = Database::postgres();
-    let on_postgres: &[(&str, &str)] = &[("DATABASE_URL", &database.url)];
+    let on_postgres: Settings = &[("DATABASE_URL", &database.url)];
     let (sqlite, postgres) = (folder.path().join("sqlite"), folder.path().join("postgres"));
     filled(&data, &[]);
     filled(&data, on_postgres);
@@ -220,4 +223,50 @@ async fn an_archive_in_use_is_copied_and_not_replaced() {
     assert!(running.program.stop().await.success());
     pika(&data, &["restore", text(&file), "--force"], &[]);
     assert!(exported(&data, &[]).contains("Smooth Operator"));
+}
+
+#[test]
+fn a_set_is_exported_as_a_track_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    filled(&data, &[]);
+    let run =
+        |arguments: &[&str]| pika(&data, &[&["export", "--event", "tonight"], arguments].concat(), &[]).0;
+    let listed = run(&["--list"]);
+    let set = listed.split('\t').next().unwrap();
+    assert_eq!(listed.lines().count(), 1);
+    assert!(listed.contains("\t1970-01-01 00:00\tmain\t") && listed.ends_with("\t2\n"), "{listed}");
+    for (format, start, part) in [
+        ("csv", "set,dj,floor,", ",Smooth Operator,Extended,"),
+        ("json", "{", "\"title\": \"Smooth Operator\""),
+        ("m3u8", "#EXTM3U\n", "#EXTINF:180,"),
+        ("cue", "PERFORMER ", "INDEX 01 00:01:00"),
+        ("txt", "", "[00:00] "),
+        ("md", "## ", "| 1 | 00:00 |"),
+    ] {
+        let all = run(&["--format", format]);
+        assert!(all.starts_with(start) && all.contains(part), "{format}: {all}");
+        assert_eq!(run(&["--format", format, "--set", set]), all, "there is one set");
+        let file = folder.path().join(format);
+        run(&["--format", format, "--out", text(&file)]);
+        assert_eq!(fs::read_to_string(&file).unwrap(), all);
+    }
+    let lines = run(&["--format", "jsonl", "--set", set]);
+    assert_eq!(lines.lines().count(), 2, "the withdrawn one is not there: {lines}");
+    assert!(
+        run(&["--format", "jsonl"]).starts_with("{\"pika_dump\""),
+        "without --set it is the dump of the event"
+    );
+    let other = set.replace('1', "2");
+    let (status, said) =
+        refused(&data, &["export", "--event", "tonight", "--format", "txt", "--set", &other], &[]);
+    assert!(status == 1 && said.contains("no set") && said.contains("--list"), "{said}");
+    for wrong in [
+        &["export", "--format", "csv"][..],
+        &["export", "--event", "tonight"],
+        &["export", "--list"],
+        &["export", "--format", "jsonl", "--set", set],
+    ] {
+        assert_eq!(refused(&data, wrong, &[]).0, 2, "{wrong:?} is a wrong usage");
+    }
 }
