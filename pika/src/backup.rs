@@ -21,8 +21,9 @@ pub async fn backup(loaded: &Loaded, flags: Backup) -> anyhow::Result<()> {
     let url = loaded.database()?;
     let ending = match &url {
         DatabaseUrl::Sqlite(_) => ".db",
-        DatabaseUrl::Postgres(_) => ".pgdump",
+        DatabaseUrl::Postgres { .. } => ".pgdump",
     };
+    refuse_pooler(&url)?;
     let in_folder = flags.target.is_dir();
     let target = if in_folder { flags.target.join(dated_name(now_ms(), ending)?) } else { flags.target };
     let file = NewFile::beside(&target)?;
@@ -33,13 +34,25 @@ pub async fn backup(loaded: &Loaded, flags: Backup) -> anyhow::Result<()> {
             ensure!(!same(path, &target), "{} is the archive itself; name another file", target.display());
             store::copy_sqlite(path, file.path()).await?;
         }
-        DatabaseUrl::Postgres(url) => store::pg_dump(url, file.path())?,
+        DatabaseUrl::Postgres { url: address, .. } => store::pg_dump(address, file.path())?,
     }
     file.keep()?;
     if in_folder {
         rotate(target.parent().context("a backup lies in a folder")?, ending, flags.keep)?;
     }
     eprintln!("{} holds the archive of {url}; keep it like a password file", target.display());
+    Ok(())
+}
+
+/// PostgreSQL's own tools change settings of their session, which such a pooler gives to others.
+fn refuse_pooler(url: &DatabaseUrl) -> anyhow::Result<()> {
+    if matches!(url, DatabaseUrl::Postgres { pooled: true, .. }) {
+        bail!(
+            "pg_dump and pg_restore do not work through a pooler in transaction mode: give this command the direct \
+             address of the database (DATABASE_URL, with PIKA__DATABASE__POOLER=none), or use `pika export --format \
+             jsonl` and `pika import`"
+        );
+    }
     Ok(())
 }
 
@@ -96,7 +109,8 @@ pub async fn restore(loaded: &Loaded, flags: Restore) -> anyhow::Result<()> {
     let url = loaded.database()?;
     let format = BackupFormat::of(&flags.file)?;
     match (format, &url) {
-        (BackupFormat::Sqlite, DatabaseUrl::Postgres(_)) | (BackupFormat::PgDump, DatabaseUrl::Sqlite(_)) => {
+        (BackupFormat::Sqlite, DatabaseUrl::Postgres { .. })
+        | (BackupFormat::PgDump, DatabaseUrl::Sqlite(_)) => {
             bail!(
                 "{} is of the other engine, and {url} cannot take it; restore it where it fits, then move the archive \
              with `pika export --format jsonl` and `pika import`",
@@ -104,6 +118,9 @@ pub async fn restore(loaded: &Loaded, flags: Restore) -> anyhow::Result<()> {
             )
         }
         _ => {}
+    }
+    if format == BackupFormat::PgDump {
+        refuse_pooler(&url)?;
     }
     if !flags.force {
         refuse_to_overwrite(loaded).await?;
@@ -119,7 +136,7 @@ pub async fn restore(loaded: &Loaded, flags: Restore) -> anyhow::Result<()> {
             store.close().await;
         }
         (_, DatabaseUrl::Sqlite(path)) => restore_sqlite(&flags.file, path).await?,
-        (_, DatabaseUrl::Postgres(address)) => {
+        (_, DatabaseUrl::Postgres { url: address, .. }) => {
             store::pg_restore(address, &flags.file)?;
             // An older one is brought up to date.
             opened(loaded).await?.close().await;

@@ -1,6 +1,7 @@
 //! The only crate that names sqlx: one SQL body for SQLite and PostgreSQL.
 
 mod engine;
+mod postgres;
 
 mod archive;
 mod backup;

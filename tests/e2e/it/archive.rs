@@ -270,3 +270,17 @@ fn a_set_is_exported_as_a_track_list() {
         assert_eq!(refused(&data, wrong, &[]).0, 2, "{wrong:?} is a wrong usage");
     }
 }
+
+#[test]
+fn a_pooler_is_named_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let signed = Database::pgbouncer().url;
+    let (_, said) = refused(&data, &["token", "list"], &[("DATABASE_URL", &signed)]);
+    assert!(said.contains("pgbouncer=true") && said.contains("PIKA__DATABASE__POOLER=transaction"), "{said}");
+    let settings: Settings = &[("DATABASE_URL", &signed), ("PIKA__DATABASE__POOLER", "transaction")];
+    filled(&data, settings);
+    assert_eq!(exported(&data, settings), SAMPLE);
+    let (_, said) = refused(&data, &["backup", text(&folder.path().join("backup"))], settings);
+    assert!(said.contains("direct address") && said.contains("export --format jsonl"), "{said}");
+}
