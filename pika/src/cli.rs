@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use protocol::FloorId;
+use protocol::{EventId, FloorId, SetId};
 
 /// Pika tells a dance floor what is playing.
 #[derive(Debug, Parser)]
@@ -34,6 +34,14 @@ pub enum Command {
     /// Logins for desks, services and integrators
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Writes sets as track lists, or the archive as lines of JSON that either engine reads
+    Export(Export),
+    /// Reads what `pika export --format jsonl` has written; again does no harm
+    Import(Import),
+    /// Copies the archive while it is in use; in a folder, under a dated name
+    Backup(Backup),
+    /// Puts a backup or a dump into the place of an empty archive
+    Restore(Restore),
     /// Prints JSON Schema of every MQTT payload
     Schema,
     /// Prints the MQTT contract as AsyncAPI 3.0
@@ -48,6 +56,73 @@ pub struct Up {
     /// Listen on this machine only
     #[arg(long)]
     pub local: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The event, as in its address; without it, jsonl is the whole archive
+    #[arg(
+        long,
+        required_if_eq_any = [
+            ("format", "csv"), ("format", "json"), ("format", "m3u8"), ("format", "cue"), ("format", "txt"),
+            ("format", "md"),
+        ],
+    )]
+    pub event: Option<EventId>,
+    /// One set, by its id [default: all sets of the event]
+    #[arg(long, requires = "event")]
+    pub set: Option<SetId>,
+    #[arg(long, value_enum, required_unless_present = "list")]
+    pub format: Option<Format>,
+    /// Where to write [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Lists the sets of the event: id, start, floor, DJ, number of plays
+    #[arg(long, requires = "event", conflicts_with_all = ["set", "format", "out"])]
+    pub list: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table for spreadsheets
+    Csv,
+    /// The sets with their plays
+    Json,
+    /// With --set a play a line; otherwise everything there is, for `pika import`
+    Jsonl,
+    /// A playlist without paths
+    M3u8,
+    /// For the recording of a set
+    Cue,
+    /// [03:05] Artist - Title
+    Txt,
+    /// A table in Markdown
+    Md,
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// What `pika export --format jsonl` has written
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The file to write, or a folder for dated ones
+    #[arg(value_name = "FILE|DIR")]
+    pub target: PathBuf,
+    /// How many dated ones are kept in the folder
+    #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// What `pika backup` or `pika export --format jsonl` has written
+    pub file: PathBuf,
+    /// Overwrite an archive that holds something
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Debug, Default, Args)]

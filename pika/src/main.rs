@@ -1,8 +1,11 @@
 //! The one executable: it reads the command line and the settings, and calls the programs.
 
+mod archive;
+mod backup;
 mod cli;
 mod contract;
 mod demo;
+mod files;
 mod health;
 mod mosquitto;
 mod network;
@@ -59,6 +62,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Webapp => parts::webapp(loaded).await,
             Command::Publisher(flags) => parts::publisher(loaded, flags).await,
             Command::Token(command) => tokens::run(&loaded, command).await,
+            Command::Export(flags) => archive::export(&loaded, flags).await,
+            Command::Import(flags) => archive::import(&loaded, flags).await,
+            Command::Backup(flags) => backup::backup(&loaded, flags).await,
+            Command::Restore(flags) => backup::restore(&loaded, flags).await,
             Command::Schema | Command::Asyncapi => Ok(()),
         }
     })

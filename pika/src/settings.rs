@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bus::BrokerUrl;
 use config::logging::LogSettings;
 use config::{Secret, Settings, Sources};
@@ -42,6 +42,19 @@ const WELL_KNOWN: &[(&str, &str)] = &[
 pub struct DatabaseSettings {
     /// `sqlite:///path` or `postgres://…`; by default a SQLite file in the data folder. `DATABASE_URL`.
     pub url: Option<Secret>,
+    /// What is between us and PostgreSQL.
+    pub pooler: Pooler,
+}
+
+/// Whether connections last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooler {
+    /// The server itself, or a pooler that lends a connection for as long as we want it.
+    #[default]
+    None,
+    /// PgBouncer, Supavisor and the like, which lend another connection for each transaction.
+    Transaction,
 }
 
 /// `[bus]`: the broker that single programs connect to.
@@ -144,9 +157,16 @@ impl Loaded {
     /// The database, by default a file in the data folder.
     pub fn database(&self) -> anyhow::Result<DatabaseUrl> {
         let database: DatabaseSettings = self.settings.section("database")?;
-        match database.url {
-            Some(url) => url.reveal().parse().context("read database.url (DATABASE_URL)"),
-            None => Ok(DatabaseUrl::Sqlite(self.data.join("pika.db"))),
+        let Some(url) = database.url else { return Ok(DatabaseUrl::Sqlite(self.data.join("pika.db"))) };
+        let url: DatabaseUrl = url.reveal().parse().context("read database.url (DATABASE_URL)")?;
+        match (database.pooler, url.sign_of_pooler()) {
+            (Pooler::Transaction, _) => Ok(url.pooled()),
+            (Pooler::None, None) => Ok(url),
+            (Pooler::None, Some(sign)) => bail!(
+                "database.url (DATABASE_URL) names a pooler in transaction mode ({sign}), where statements go wrong \
+                 now and then: use the direct address or the session pooler, or set pooler = \"transaction\" in \
+                 [database] (PIKA__DATABASE__POOLER=transaction)"
+            ),
         }
     }
 

@@ -158,7 +158,7 @@ where event_id = $1
 order by desk_id";
 
 #[derive(sqlx::FromRow)]
-struct RecentRow {
+pub(crate) struct PlayColumns {
     id: String,
     set_id: String,
     desk_id: String,
@@ -306,7 +306,7 @@ impl Store {
 
     /// The last plays of a floor and whose desk they were, the newest first, withdrawn ones left out.
     pub async fn recent(&self, floor: &FloorAddress, count: u32) -> Result<Vec<(DeskId, PastPlay)>, Error> {
-        let rows: Vec<RecentRow> = on_engine!(&self.engine, read pool => sqlx::query_as(RECENT)
+        let rows: Vec<PlayColumns> = on_engine!(&self.engine, read pool => sqlx::query_as(RECENT)
             .bind(floor.event.as_str())
             .bind(floor.floor.as_str())
             .bind(i64::from(count))
@@ -475,7 +475,7 @@ fn seq_to_sql(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
-fn past_play(row: RecentRow) -> Option<(DeskId, PastPlay)> {
+pub(crate) fn past_play(row: PlayColumns) -> Option<(DeskId, PastPlay)> {
     let id: PlayId = row.id.parse().ok()?;
     let desk: DeskId = row.desk_id.parse().ok()?;
     let track = Track {

@@ -6,22 +6,54 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::Connection as _;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use url::Url;
+
+use crate::postgres::Postgres;
 
 /// Each time, another program may have done one migration more.
 const MIGRATE_TRIES: u32 = 20;
 
 /// Waiting longer than this for a connection counts as the database being away.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the archive is: `sqlite:///path/to/file` or `postgres://user:password@host/name`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
     Sqlite(PathBuf),
-    Postgres(String),
+    Postgres {
+        url: String,
+        /// There is a pooler between, which lends another server connection for each transaction.
+        pooled: bool,
+    },
+}
+
+impl DatabaseUrl {
+    /// The same database, by way of a pooler in transaction mode.
+    pub fn pooled(self) -> Self {
+        match self {
+            DatabaseUrl::Postgres { url, .. } => DatabaseUrl::Postgres { url, pooled: true },
+            sqlite => sqlite,
+        }
+    }
+
+    /// What in the URL tells of a pooler in transaction mode, as those who rent out databases write it.
+    pub fn sign_of_pooler(&self) -> Option<&'static str> {
+        let DatabaseUrl::Postgres { url, .. } = self else { return None };
+        let url = Url::parse(url).ok()?;
+        if url.port() == Some(6543) {
+            Some("port 6543")
+        } else if url.host_str().is_some_and(|host| host.contains("-pooler.")) {
+            Some("`-pooler.` in the host")
+        } else if url.query_pairs().any(|(name, value)| name == "pgbouncer" && value == "true") {
+            Some("`pgbouncer=true`")
+        } else {
+            None
+        }
+    }
 }
 
 /// The text is no database URL.
@@ -35,7 +67,7 @@ impl FromStr for DatabaseUrl {
         if let Some(path) = text.strip_prefix("sqlite://").filter(|path| !path.is_empty()) {
             Ok(DatabaseUrl::Sqlite(path.into()))
         } else if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            Ok(DatabaseUrl::Postgres(text.to_owned()))
+            Ok(DatabaseUrl::Postgres { url: text.to_owned(), pooled: false })
         } else {
             Err(BadDatabaseUrl)
         }
@@ -47,7 +79,7 @@ impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DatabaseUrl::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
-            DatabaseUrl::Postgres(url) => match (url.split_once("://"), url.rsplit_once('@')) {
+            DatabaseUrl::Postgres { url, .. } => match (url.split_once("://"), url.rsplit_once('@')) {
                 (Some((scheme, _)), Some((_, host))) => write!(f, "{scheme}://…@{host}"),
                 _ => f.write_str(url),
             },
@@ -118,7 +150,17 @@ pub(crate) enum Engine {
         write: SqlitePool,
         read: SqlitePool,
     },
-    Postgres(PgPool),
+    Postgres(Postgres),
+}
+
+impl Engine {
+    /// Begins a transaction that sees the database as it is at one moment.
+    pub(crate) fn snapshot(&self) -> &'static str {
+        match self {
+            Engine::Sqlite { .. } => "begin",
+            Engine::Postgres(_) => "begin isolation level repeatable read, read only",
+        }
+    }
 }
 
 /// Repeats `body` with `$pool` bound to the pool of whichever engine it is.
@@ -144,22 +186,7 @@ impl Store {
     pub fn open(url: &DatabaseUrl) -> Result<Store, Error> {
         let engine = match url {
             DatabaseUrl::Sqlite(path) => sqlite(path),
-            DatabaseUrl::Postgres(url) => {
-                let options = PgConnectOptions::from_str(url)?.application_name("pika");
-                Engine::Postgres(
-                    PgPoolOptions::new()
-                        .max_connections(5)
-                        .acquire_timeout(ACQUIRE_TIMEOUT)
-                        .after_connect(|connection, _| {
-                            Box::pin(async move {
-                                // A program that is frozen in the middle of a transaction must not hold up its successor.
-                                const FROZEN: &str = "set idle_in_transaction_session_timeout = '3s'";
-                                sqlx::query(FROZEN).execute(connection).await.map(drop)
-                            })
-                        })
-                        .connect_lazy_with(options),
-                )
-            }
+            DatabaseUrl::Postgres { url, pooled } => Engine::Postgres(Postgres::open(url, *pooled)?),
         };
         Ok(Store { engine })
     }
@@ -167,34 +194,32 @@ impl Store {
     /// Brings the schema up to date. Safe to call from several programs at once.
     pub async fn migrate(&self) -> Result<(), Error> {
         let migrator = sqlx::migrate!("./migrations");
+        self.reach().await?;
+        let migrated = match &self.engine {
+            Engine::Sqlite { write, .. } => migrate_sqlite(write, &migrator).await,
+            Engine::Postgres(postgres) => postgres.migrate(&migrator).await,
+        };
+        migrated.map_err(|error| match error {
+            MigrateError::Execute(error) => match Error::from(error) {
+                Error::Refused(error) => Error::Migration(error.into()),
+                away => away,
+            },
+            other => Error::Migration(other),
+        })
+    }
+
+    /// Connects, so that an absent server is told apart from a bad migration. While another program makes a new SQLite
+    /// file ready, nobody is let in, and nobody can wait in line.
+    async fn reach(&self) -> Result<(), Error> {
         let mut tries = 1;
         loop {
-            // Connects first, so that an absent server is told apart from a bad migration.
-            if let Err(error) = self.ping().await {
-                // While another program makes a new SQLite file ready, nobody is let in, and nobody waits in line.
-                if !matches!(&error, Error::Away(error) if is_busy(error)) || tries >= MIGRATE_TRIES {
-                    return Err(error);
+            match self.ping().await {
+                Err(Error::Away(error)) if is_busy(&error) && tries < MIGRATE_TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
-                tries += 1;
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
+                reached => return reached,
             }
-            let migrated = on_engine!(&self.engine, write pool => migrator.run(pool).await);
-            let Err(error) = migrated else { return Ok(()) };
-            // PostgreSQL lets one program after the other migrate. SQLite does not: of two that begin at the same
-            // moment one is refused what the other has just done, and finds it done when it looks again.
-            if matches!(self.engine, Engine::Sqlite { .. }) && tries < MIGRATE_TRIES {
-                tries += 1;
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-            return Err(match error {
-                sqlx::migrate::MigrateError::Execute(error) => match Error::from(error) {
-                    Error::Refused(error) => Error::Migration(error.into()),
-                    away => away,
-                },
-                other => Error::Migration(other),
-            });
         }
     }
 
@@ -222,6 +247,20 @@ fn is_busy(error: &sqlx::Error) -> bool {
     code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == 5)
 }
 
+/// Of two programs that begin at the same moment one is refused what the other has just done, and finds it done when it
+/// looks again.
+async fn migrate_sqlite(write: &SqlitePool, migrator: &Migrator) -> Result<(), MigrateError> {
+    let mut tries = 1;
+    loop {
+        let Err(error) = migrator.run(write).await else { return Ok(()) };
+        if tries == MIGRATE_TRIES {
+            return Err(error);
+        }
+        tries += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 fn sqlite(path: &Path) -> Engine {
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -230,6 +269,8 @@ fn sqlite(path: &Path) -> Engine {
         // The cursor tells a desk to forget its copy, so a commit must survive power loss.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(ACQUIRE_TIMEOUT)
+        // PostgreSQL's name for the order of the bytes, so that one text can ask both for it.
+        .collation("C", |one, two| one.cmp(two))
         .foreign_keys(true);
     let write = SqlitePoolOptions::new()
         .max_connections(1)
@@ -252,9 +293,22 @@ mod tests {
     #[test]
     fn a_url_names_its_engine() {
         assert_eq!("sqlite:///a/b.db".parse(), Ok(DatabaseUrl::Sqlite("/a/b.db".into())));
-        assert!(matches!("postgres://u:p@h/d".parse(), Ok(DatabaseUrl::Postgres(_))));
+        assert!(matches!("postgres://u:p@h/d".parse(), Ok(DatabaseUrl::Postgres { pooled: false, .. })));
         for bad in ["", "sqlite://", "mysql://x", "/a/b.db"] {
             assert_eq!(bad.parse::<DatabaseUrl>(), Err(BadDatabaseUrl), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_pooler_shows_in_the_url() {
+        let sign = |url: &str| url.parse::<DatabaseUrl>().unwrap().sign_of_pooler();
+        assert_eq!(sign("postgres://u:p@aws-0.pooler.example.com:6543/postgres"), Some("port 6543"));
+        assert_eq!(sign("postgres://u:p@ep-x-pooler.eu.example.com/d"), Some("`-pooler.` in the host"));
+        assert_eq!(sign("postgresql://u:p@h/d?sslmode=require&pgbouncer=true"), Some("`pgbouncer=true`"));
+        for direct in
+            ["postgres://u:p@h:5432/d", "postgres://pooler.example.com/d?pgbouncer=false", "sqlite:///6543"]
+        {
+            assert_eq!(sign(direct), None, "{direct}");
         }
     }
 

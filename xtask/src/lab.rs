@@ -37,6 +37,7 @@ impl Postgres {
         if !made.status.success() {
             bail!("initdb failed: {}", String::from_utf8_lossy(&made.stderr));
         }
+        certificates(&folder)?;
         let mut server = unprivileged(&program("postgres")?, &folder)?;
         server.arg("-D").arg(folder.join("data"));
         for setting in [
@@ -44,6 +45,10 @@ impl Postgres {
             "listen_addresses=127.0.0.1",
             &format!("unix_socket_directories={}", folder.display()),
             "max_connections=200",
+            // Whoever asks for TLS gets it, by a certificate that only `ca.pem` vouches for.
+            "ssl=on",
+            &format!("ssl_cert_file={}", folder.join("server.pem").display()),
+            &format!("ssl_key_file={}", folder.join("server.key").display()),
             // It lives for one run; what is under test is our side of a commit.
             "fsync=off",
         ] {
@@ -66,20 +71,114 @@ impl Postgres {
         &self.url
     }
 
-    fn wait(&self) -> anyhow::Result<()> {
-        let psql = tools::find("psql").context("psql is not installed")?;
-        let since = Instant::now();
-        while since.elapsed() < Duration::from_secs(30) {
-            let asked =
-                Command::new(&psql).args([&self.url, "-c", "select 1"]).output().context("run psql")?;
-            if asked.status.success() {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        bail!("postgres did not answer within 30 s: {log}")
+    /// Where `ca.pem` is, which vouches for the server, and `other-ca.pem`, which does not.
+    pub fn authorities(&self) -> &Path {
+        &self.folder
     }
+
+    fn wait(&self) -> anyhow::Result<()> {
+        answers(&self.url, &self.folder.join("log"))
+    }
+}
+
+/// A PgBouncer before that server, which lends each transaction one of few connections.
+#[derive(Debug)]
+pub struct PgBouncer {
+    folder: PathBuf,
+    server: Child,
+    url: String,
+}
+
+impl PgBouncer {
+    pub fn start(postgres: &Postgres) -> anyhow::Result<Self> {
+        let (_, behind) = postgres.url.rsplit_once(':').context("read the port of postgres")?;
+        let (behind, _) = behind.split_once('/').context("read the port of postgres")?;
+        let port = free_port()?;
+        let folder = std::env::temp_dir().join(format!("pika-pgbouncer-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        let settings = folder.join("pgbouncer.ini");
+        // Fewer connections than clients, so that each transaction may well get another one than the last.
+        let text = format!(
+            "[databases]\n\
+             * = host=127.0.0.1 port={behind} user=pika\n\
+             [pgbouncer]\n\
+             listen_addr = 127.0.0.1\n\
+             listen_port = {port}\n\
+             unix_socket_dir =\n\
+             auth_type = any\n\
+             pool_mode = transaction\n\
+             default_pool_size = 3\n\
+             server_idle_timeout = 5\n\
+             max_client_conn = 1000\n"
+        );
+        std::fs::write(&settings, text).with_context(|| format!("write {}", settings.display()))?;
+        let program = tools::find("pgbouncer").context("pgbouncer is not installed")?;
+        let log = folder.join("log");
+        let server = unprivileged(&program, &folder)?
+            .arg("--quiet")
+            .arg(&settings)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).context("make the log of pgbouncer")?)
+            .spawn()
+            .context("start pgbouncer")?;
+        let pgbouncer = Self { url: format!("postgres://pika@127.0.0.1:{port}/postgres"), folder, server };
+        answers(&pgbouncer.url, &log)?;
+        Ok(pgbouncer)
+    }
+
+    /// Of the maintenance database; any other of the server goes by the same port.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Waits until there is somebody at the URL.
+fn answers(url: &str, log: &Path) -> anyhow::Result<()> {
+    let psql = tools::find("psql").context("psql is not installed")?;
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(30) {
+        let asked = Command::new(&psql).args([url, "-c", "select 1"]).output().context("run psql")?;
+        if asked.status.success() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    bail!("{url} did not answer within 30 s: {}", std::fs::read_to_string(log).unwrap_or_default())
+}
+
+/// Two authorities, and the server's certificate from the first.
+fn certificates(folder: &Path) -> anyhow::Result<()> {
+    let openssl = tools::find("openssl").context("openssl is not installed")?;
+    let server: &[&str] = &[
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+    ];
+    for (name, more) in [("ca", &[][..]), ("other-ca", &[]), ("server", server)] {
+        let mut make = unprivileged(&openssl, folder)?;
+        make.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"]);
+        make.args(["-days", "2", "-subj", &format!("/CN=Pika test {name}")]);
+        make.args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.pem")]);
+        let made = make.args(more).output().context("run openssl")?;
+        if !made.status.success() {
+            bail!("openssl failed: {}", String::from_utf8_lossy(&made.stderr));
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Postgres {

@@ -97,6 +97,7 @@ fn test(rest: &[String]) -> anyhow::Result<()> {
     tools::install(tools::TESTS)?;
     let clients = tools::clients(&target())?;
     let postgres = lab::Postgres::start()?;
+    let pgbouncer = lab::PgBouncer::start(&postgres)?;
     // The whole-system tests run the executable as a process of its own.
     cargo(&["build", "--package", "pika"])?;
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
@@ -105,22 +106,28 @@ fn test(rest: &[String]) -> anyhow::Result<()> {
     // Properties try the same cases in every run, so that a change is judged by itself. To look for new ones,
     // set a seed of your own, or run with PROPTEST_CASES=5000.
     let seed = std::env::var("PROPTEST_RNG_SEED").unwrap_or_else(|_| "1".to_owned());
-    let clients = clients.to_string_lossy();
+    let (clients, authorities) = (clients.to_string_lossy(), postgres.authorities().to_string_lossy());
     let environment = [
         ("PIKA_TEST_POSTGRES", postgres.url()),
+        ("PIKA_TEST_AUTHORITIES", &authorities),
+        ("PIKA_TEST_PGBOUNCER", pgbouncer.url()),
         ("PIKA_TEST_CLIENTS", &clients),
         ("PROPTEST_RNG_SEED", &seed),
     ];
-    if with_nextest {
-        cargo_with(
-            &[&["nextest", "run", "--workspace", "--no-fail-fast"], rest.as_slice()].concat(),
-            &environment,
-        )?;
-    } else {
-        println!("cargo-nextest is not installed: tests run one binary after the other");
-        let targets = ["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"];
-        cargo_with(&[&targets, rest.as_slice()].concat(), &environment)?;
-    }
+    // Next to `--workspace`, cargo would pass over the name of a package.
+    let scope: &[&str] = match rest.iter().any(|word| word.starts_with("-p") || word.starts_with("--package"))
+    {
+        true => &[],
+        false => &["--workspace"],
+    };
+    let runner: &[&str] = match with_nextest {
+        true => &["nextest", "run", "--no-fail-fast"],
+        false => {
+            println!("cargo-nextest is not installed: tests run one binary after the other");
+            &["test", "--lib", "--bins", "--tests", "--no-fail-fast"]
+        }
+    };
+    cargo_with(&[runner, scope, &rest].concat(), &environment)?;
     if rest.is_empty() {
         cargo(&["test", "--workspace", "--doc", "--quiet"])?;
     }

@@ -17,6 +17,7 @@ pub const TESTS: &[Tool] = &[
     Tool { program: "postgres", package: "postgresql" },
     Tool { program: "initdb", package: "postgresql" },
     Tool { program: "psql", package: "postgresql-client" },
+    Tool { program: "pgbouncer", package: "pgbouncer" },
     Tool { program: "chromium", package: "chromium" },
     Tool { program: "chromedriver", package: "chromium-driver" },
     Tool { program: "mosquitto_sub", package: "mosquitto-clients" },
@@ -112,11 +113,11 @@ pub fn install(tools: &[Tool]) -> anyhow::Result<()> {
     };
     run(&["update", "--quiet"])?;
     run(&[&["install", "--yes", "--quiet", "--no-install-recommends"], packages.as_slice()].concat())?;
-    if packages.iter().any(|package| ["mosquitto", "rabbitmq-server"].contains(package)) {
+    if packages.iter().any(|package| ["mosquitto", "rabbitmq-server", "pgbouncer"].contains(package)) {
         println!(
-            "· Debian starts mosquitto and RabbitMQ as services. The tests start their own; to free the ports:"
+            "· Debian starts mosquitto, RabbitMQ and PgBouncer as services. The tests start their own; to free the ports:"
         );
-        println!("  systemctl disable --now mosquitto rabbitmq-server");
+        println!("  systemctl disable --now mosquitto rabbitmq-server pgbouncer");
     }
     match tools.iter().find(|tool| find(tool.program).is_none()) {
         Some(tool) => bail!("{} is still missing after installing {}", tool.program, tool.package),

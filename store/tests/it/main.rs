@@ -1,7 +1,14 @@
-//! The store's promises, each told once and run on both engines.
+//! The store's promises, each told once and run on both engines, on PostgreSQL also by way of a pooler.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod dump;
+mod network;
+
+use dump::{
+    a_dump_of_an_event_has_what_belongs_to_it, a_dump_that_was_loaded_is_dumped_the_same,
+    an_interrupted_load_is_completed_by_the_next, the_newer_row_stays_whichever_came_first,
+};
 use kit::Database;
 use std::time::{Duration, Instant};
 
@@ -14,9 +21,15 @@ use protocol::{
     TempoWish, Track, V1,
 };
 
-/// Makes one test an engine out of a story.
+/// Makes one test an engine, and one by a pooler in transaction mode, out of a story.
 macro_rules! on_both_engines {
     ($($story:ident),* $(,)?) => {
+        mod by_pgbouncer {
+            $(#[tokio::test]
+            async fn $story() {
+                super::$story(super::opened(kit::Database::pgbouncer()).await).await;
+            })*
+        }
         mod on_sqlite {
             $(#[tokio::test]
             async fn $story() {
@@ -52,10 +65,14 @@ on_both_engines!(
     a_lease_has_one_holder,
     who_lost_the_lease_writes_nothing,
     a_desk_is_remembered,
+    a_dump_that_was_loaded_is_dumped_the_same,
+    a_dump_of_an_event_has_what_belongs_to_it,
+    an_interrupted_load_is_completed_by_the_next,
+    the_newer_row_stays_whichever_came_first,
 );
 
 async fn opened(database: Database) -> Store {
-    let store = Store::open(&database.url.parse().unwrap()).unwrap();
+    let store = database.store();
     // Several programs start at the same time.
     let (one, two) = tokio::join!(store.migrate(), store.migrate());
     one.unwrap();

@@ -8,8 +8,8 @@ use kit::brokers::Broker;
 use kit::mosquitto::{self, Subscriber};
 use kit::process;
 
-/// Runs a token command and returns its standard output and standard error.
-fn pika(data: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> (String, String) {
+/// Runs a command that ends by itself and returns its standard output and standard error.
+pub fn pika(data: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> (String, String) {
     let done = process::command(data).args(arguments).envs(settings.iter().copied()).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(done.status.success(), "{arguments:?}: {}", text(&done.stderr));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use protocol::PastPlay;
-use store::Store;
+use store::{DatabaseUrl, Store};
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 
@@ -37,9 +37,22 @@ impl Database {
         Self { url: format!("{base}/{name}") }
     }
 
+    /// The same, by way of the PgBouncer that `cargo xtask test` has started.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn pgbouncer() -> Self {
+        let pgbouncer = of_xtask("PIKA_TEST_PGBOUNCER");
+        let (base, _) = pgbouncer.rsplit_once('/').unwrap();
+        let direct = Self::postgres().url;
+        let (_, name) = direct.rsplit_once('/').unwrap();
+        Self { url: format!("{base}/{name}?pgbouncer=true") }
+    }
+
     /// Access of our own, to look at what the programs stored.
     pub fn store(&self) -> Store {
-        Store::open(&self.url.parse().unwrap()).unwrap()
+        let url: DatabaseUrl = self.url.parse().unwrap();
+        Store::open(&if url.sign_of_pooler().is_some() { url.pooled() } else { url }).unwrap()
     }
 
     /// The plays of `tonight/main` in the order of their start.
@@ -54,7 +67,15 @@ impl Database {
 
 /// The maintenance URL of the PostgreSQL server for tests.
 pub fn postgres_server() -> String {
-    std::env::var("PIKA_TEST_POSTGRES").expect(
-        "PIKA_TEST_POSTGRES is not set: run the tests by `cargo xtask test`, which starts a PostgreSQL",
-    )
+    of_xtask("PIKA_TEST_POSTGRES")
+}
+
+/// What `cargo xtask test` says about the servers it has started.
+///
+/// # Panics
+/// The tests run without it.
+pub fn of_xtask(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: run the tests by `cargo xtask test`, which starts a PostgreSQL")
+    })
 }
