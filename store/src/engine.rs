@@ -229,6 +229,12 @@ impl Store {
         Ok(())
     }
 
+    /// Lets the database look at what is in there, so that it finds the right ways. It does so by itself, too, in time.
+    pub async fn analyze(&self) -> Result<(), Error> {
+        on_engine!(&self.engine, write pool => sqlx::query("analyze").execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
     /// Closes all connections; statements after this fail.
     pub async fn close(&self) {
         match &self.engine {
