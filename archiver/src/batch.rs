@@ -27,10 +27,11 @@ pub struct Batch {
     retry_after_ms: i64,
 }
 
-/// A record and, when a producer numbered it, the cursor position it stands for.
+/// A record and, when a producer numbered it, the cursor position it stands for. Something that is not stored moves the
+/// cursor all the same.
 #[derive(Debug, Clone)]
 pub struct Waiting {
-    pub record: Record,
+    pub record: Option<Record>,
     pub position: Option<Position>,
 }
 
@@ -106,9 +107,14 @@ impl Batch {
             );
         }
         Some(Transaction {
-            records: batch.iter().map(|waiting| waiting.record.clone()).collect(),
+            records: batch.iter().filter_map(|waiting| waiting.record.clone()).collect(),
             cursors: cursors.into_values().collect(),
         })
+    }
+
+    /// Lets go of everything.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.waiting_max);
     }
 
     /// The running transaction is on disk.
@@ -174,7 +180,7 @@ mod tests {
             journal: journal(),
             seq,
         };
-        Waiting { record, position: Some(position) }
+        Waiting { record: Some(record), position: Some(position) }
     }
 
     #[test]

@@ -142,6 +142,12 @@ impl Floor {
         self.settle(now_ms)
     }
 
+    /// What each desk says of itself.
+    pub fn desk_states(&self) -> Vec<(DeskId, DeskState)> {
+        let known = self.desks.iter().filter_map(|(id, desk)| Some((id.clone(), desk.state.clone()?)));
+        known.collect()
+    }
+
     /// What the floor is doing.
     pub fn now(&self) -> &Now {
         &self.now

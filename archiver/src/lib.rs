@@ -3,9 +3,12 @@
 pub mod batch;
 pub mod floor;
 pub mod frontier;
+pub mod skew;
+pub mod voices;
 
 mod run;
 mod settings;
+mod standing;
 
 pub use run::run;
 pub use settings::{EventSettings, FloorSettings, Settings};

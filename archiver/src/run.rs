@@ -1,7 +1,7 @@
 //! Moves messages from the bus to the floors and the store, and what they decide back to the bus.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bus::{BrokerUrl, Bus, Incoming};
 use config::clock::{now_ms, seed};
@@ -9,9 +9,11 @@ use config::health::Part;
 use config::{Health, Stop};
 use protocol::topic::filter;
 use protocol::{Audience, Cursor, DeskId, DeskState, DeskTopic, Dj, FloorAddress, FloorEvent, FloorInfo};
-use protocol::{FloorTopic, History, IdSource, Info, JournalId, Message, NowField, NowPlaying, NowState};
-use protocol::{PastPlay, PlayReport, ProducerId, Reactions, TempoTally, Topic, V1, message};
-use store::{CursorRow, PlayRow, Record, SetRow, Store};
+use protocol::{
+    FloorTopic, History, IdSource, Info, Input, InputReport, JournalId, Message, NowField, NowPlaying,
+};
+use protocol::{NowState, PastPlay, PlayId, ProducerId, Reactions, Topic, V1, message};
+use store::{CursorRow, DeskRow, PlayRow, Reaction, ReactionRow, Record, SetRow, Store, Tally};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -19,6 +21,9 @@ use crate::batch::{Batch, Position, Transaction, Waiting};
 use crate::floor::{Floor, Happening, Now};
 use crate::frontier::{Arrival, Frontier};
 use crate::settings::{EventSettings, Settings};
+use crate::skew::Skew;
+use crate::standing::{RENEW_EVERY, Restored, RestoredFloor, Standing, take_up};
+use crate::voices::{ROWS_MAX, Voices};
 
 /// How long archive and desks may take to answer at the start before floors are published without them.
 const RESTORE_PATIENCE_MS: i64 = 2_000;
@@ -28,6 +33,13 @@ const NAMED_DESKS_MAX: usize = 32;
 
 /// How long after a connect the broker may take to hand out what desks have said.
 const HEARD_WITHIN_MS: i64 = 500;
+
+/// A desk's clock that differs by more gets a line in the log, and how often.
+const SKEW_WORTH_A_LINE_MS: i64 = 5_000;
+const SKEW_LOG_EVERY_MS: i64 = 10 * 60_000;
+
+/// How often what runs at a desk is stored.
+const DESK_NOTED_EVERY_MS: i64 = 60_000;
 
 /// Web apps whose listeners are counted.
 const WEBAPPS_MAX: usize = 64;
@@ -49,13 +61,16 @@ pub async fn run(
         event.floors.iter().map(|floor| FloorAddress::new(event.id.clone(), floor.id.clone())).collect();
     let mut subscriptions =
         vec![filter::desks(&event.id), filter::inputs(&event.id), filter::audiences(&event.id)];
+    // Another archiver may have taken over.
+    subscriptions.push(Topic::Info(event.id.clone()).to_string());
     // What was published before we were started, for the case that the database is away.
     for floor in &floors {
         subscriptions.push(floor.topic(FloorTopic::Now).to_string());
         subscriptions.push(floor.topic(FloorTopic::History).to_string());
     }
-    let options =
-        bus::Options { url: broker, client_id: format!("archiver-{}", event.id), subscriptions, will: None };
+    // Two archivers must not take each other's connection for their own.
+    let client_id = format!("archiver-{}-{:08x}", event.id, seed() >> 32);
+    let options = bus::Options { url: broker, client_id, subscriptions, will: None };
     // Our own token: last words are said after the loop has ended.
     let bus_stop = Stop::new();
     let (bus, mut inbox) = bus::open(options, bus_stop.clone())?;
@@ -63,11 +78,10 @@ pub async fn run(
     let (done_sender, mut done) = mpsc::channel(4);
     let needs =
         Needs { broker: health.part("archiver to broker"), database: health.part("archiver to database") };
-    let restoring =
-        restore(store.clone(), event.clone(), floors.clone(), needs.database.clone(), done_sender.clone());
-    tokio::spawn(restoring);
-
     let mut archiver = Archiver::new(event, &settings, floors, bus, store, done_sender, needs);
+    archiver.wait_for_our_turn();
+    let mut renewing = tokio::time::interval(RENEW_EVERY);
+    renewing.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -84,6 +98,7 @@ pub async fn run(
             },
             Some(finished) = done.recv() => archiver.finished(finished)?,
             _ = tick.tick() => archiver.tick(),
+            _ = renewing.tick() => archiver.renew(),
             () = stop.cancelled() => break,
         }
         archiver.store_next();
@@ -96,81 +111,30 @@ pub async fn run(
 
 /// What background work brings back.
 #[derive(Debug)]
-enum Finished {
+pub(crate) enum Finished {
     Restored(Box<Restored>),
+    /// Another archiver has the lease.
+    Another,
+    /// The database is away, and was since we began to wait for our turn.
+    Away,
     /// The schema is not what we can work with; waiting will not change that.
     Hopeless(anyhow::Error),
     Stored {
+        turn: u64,
+        asked: Instant,
         result: Result<(), store::Error>,
         cursors: Vec<CursorRow>,
     },
-}
-
-#[derive(Debug)]
-struct Restored {
-    cursors: Vec<CursorRow>,
-    floors: Vec<RestoredFloor>,
-}
-
-#[derive(Debug)]
-struct RestoredFloor {
-    address: FloorAddress,
-    plays: Vec<(DeskId, PastPlay)>,
-    last_set: Option<SetRow>,
-}
-
-/// Migrates and reads what floors and cursors were, trying until the database is there.
-async fn restore(
-    store: Store,
-    event: EventSettings,
-    floors: Vec<FloorAddress>,
-    health: Part,
-    done: mpsc::Sender<Finished>,
-) {
-    let mut wait = Duration::from_millis(250);
-    loop {
-        let outcome = match try_restore(&store, &event, &floors).await {
-            Ok(restored) => Finished::Restored(Box::new(restored)),
-            Err(store::Error::Away(error)) => {
-                health.lacks(error.to_string());
-                tracing::warn!("the database is away: {error}; phones stay live, reports wait");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(Duration::from_secs(5));
-                continue;
-            }
-            Err(error) => Finished::Hopeless(error.into()),
-        };
-        // The receiver is gone when the archiver stopped meanwhile.
-        let _ = done.send(outcome).await;
-        return;
-    }
-}
-
-async fn try_restore(
-    store: &Store,
-    event: &EventSettings,
-    floors: &[FloorAddress],
-) -> Result<Restored, store::Error> {
-    store.migrate().await?;
-    let directory = store::Event {
-        id: event.id.clone(),
-        name: event.name.clone(),
-        time_zone: event.time_zone.clone(),
-        accent: event.accent.clone(),
-        floors: event
-            .floors
-            .iter()
-            .map(|f| store::Floor { id: f.id.clone(), name: f.name.clone() })
-            .collect(),
-    };
-    store.add_event(&directory, now_ms()).await?;
-    let mut restored = Restored { cursors: store.cursors(&event.id).await?, floors: Vec::new() };
-    for floor in floors {
-        let plays = store.recent(floor, crate::floor::HISTORY_PLAYS as u32 + 1).await?;
-        let last_set = store.last_set(floor).await?;
-        restored.floors.push(RestoredFloor { address: floor.clone(), plays, last_set });
-    }
-    Ok(restored)
+    Renewed {
+        turn: u64,
+        asked: Instant,
+        result: Result<bool, store::Error>,
+    },
+    Reactions {
+        floor: FloorAddress,
+        play: PlayId,
+        result: Result<(Vec<ReactionRow>, Tally), store::Error>,
+    },
 }
 
 struct Archiver {
@@ -188,7 +152,11 @@ struct Archiver {
     /// Desks we know to be part of the event.
     desks: HashMap<(FloorAddress, DeskId), Heard>,
     connected_ms: Option<i64>,
-    /// The schema is there, so records may be written.
+    standing: Standing,
+    /// Counts our turns, so that what was begun in an earlier one is told from what is under way.
+    turn: u64,
+    is_renewing: bool,
+    /// The archive is open, so records may be written.
     restored: bool,
     /// Before this, floors are not published unless archive and desks have answered.
     publish_from_ms: i64,
@@ -210,12 +178,24 @@ struct Heard {
     state: bool,
     /// It was asked for by name.
     asked: bool,
+    skew: Skew,
+    skew_logged_ms: i64,
+    noted_ms: i64,
 }
 
 impl Heard {
     fn all(self) -> bool {
         self.status && self.state
     }
+}
+
+/// The place of a message in its producer's journal.
+#[derive(Debug, Clone)]
+struct Numbered {
+    producer: ProducerId,
+    journal: JournalId,
+    seq: u64,
+    held_from: u64,
 }
 
 /// A floor and what of it was published last.
@@ -225,6 +205,9 @@ struct Live {
     history: Vec<PastPlay>,
     history_told: bool,
     reactions: Option<Reactions>,
+    voices: Voices,
+    /// The play whose reactions the archive is being asked for.
+    asked_about: Option<PlayId>,
 }
 
 impl Archiver {
@@ -243,8 +226,10 @@ impl Archiver {
             history: Vec::new(),
             history_told: false,
             reactions: None,
+            voices: Voices::default(),
+            asked_about: None,
         };
-        let mut archiver = Self {
+        Self {
             bus,
             store,
             done,
@@ -256,14 +241,72 @@ impl Archiver {
             audiences: HashMap::new(),
             desks: HashMap::new(),
             connected_ms: None,
+            standing: Standing::Waiting { knows_another: false },
+            turn: 0,
+            is_renewing: false,
             restored: false,
             publish_from_ms: now_ms() + RESTORE_PATIENCE_MS,
             full_logged_ms: 0,
             health,
             event,
-        };
-        archiver.tell_info();
-        archiver
+        }
+    }
+
+    /// Asks for the lease, and for what the archive remembers when we get it.
+    fn wait_for_our_turn(&mut self) {
+        let floors = self.floors.keys().cloned().collect();
+        let (event, health) = (self.event.clone(), self.health.database.clone());
+        tokio::spawn(take_up(self.store.clone(), event, floors, health, self.done.clone()));
+    }
+
+    /// Another archiver has taken over. What is not stored is with the desks still.
+    fn stand_down(&mut self) {
+        tracing::warn!("another archiver has taken over; listening only");
+        self.fall_silent();
+        self.restored = false;
+        self.wait_for_our_turn();
+    }
+
+    fn fall_silent(&mut self) {
+        self.bus.fall_silent();
+        self.standing = Standing::Waiting { knows_another: true };
+        self.turn += 1;
+        self.is_renewing = false;
+        self.batch.clear();
+        self.frontier = Frontier::default();
+        self.cursors.clear();
+        for live in self.floors.values_mut() {
+            (live.now, live.reactions, live.history_told) = (None, None, false);
+        }
+    }
+
+    /// Begins to speak.
+    fn speak(&mut self, standing: Standing) {
+        self.standing = standing;
+        self.tell_info();
+    }
+
+    fn renew(&mut self) {
+        let Standing::Holding { lease, .. } = &self.standing else { return };
+        // The operating system may hold it for us as long as we live.
+        if lease.is_locked() || std::mem::replace(&mut self.is_renewing, true) {
+            return;
+        }
+        let (store, done, lease, turn) = (self.store.clone(), self.done.clone(), lease.clone(), self.turn);
+        tokio::spawn(async move {
+            let asked = Instant::now();
+            let result = store.renew(&lease).await;
+            let _ = done.send(Finished::Renewed { turn, asked, result }).await;
+        });
+    }
+
+    fn renewed(&mut self, asked: Instant, result: Result<bool, store::Error>) {
+        let Standing::Holding { renewed, is_database_away, .. } = &mut self.standing else { return };
+        match result {
+            Ok(true) => (*renewed, *is_database_away) = (asked, false),
+            Ok(false) => self.stand_down(),
+            Err(_) => *is_database_away = true,
+        }
     }
 
     fn tell_info(&mut self) {
@@ -284,6 +327,7 @@ impl Archiver {
                 .collect(),
             web_url: self.event.web_url.clone(),
             versions: vec![1],
+            term: self.standing.term(),
         };
         self.bus.keep(Topic::Info(self.event.id.clone()), message::write(&info));
     }
@@ -294,7 +338,9 @@ impl Archiver {
             Incoming::Connected => {
                 self.connected_ms = Some(now_ms());
                 self.health.broker.ready();
-                self.desks.values_mut().for_each(|heard| *heard = Heard::default());
+                self.desks.values_mut().for_each(|heard| {
+                    (heard.status, heard.state, heard.asked) = (false, false, false);
+                });
                 return;
             }
             Incoming::Lost => {
@@ -310,6 +356,11 @@ impl Archiver {
                 self.audiences.insert(webapp, audience);
             }
             (Topic::Audience(_, webapp), Message::Cleared) => drop(self.audiences.remove(&webapp)),
+            (Topic::Info(_), Message::Info(info))
+                if self.standing.term().is_some_and(|ours| info.term > Some(ours)) =>
+            {
+                self.stand_down();
+            }
             _ => {}
         }
     }
@@ -319,6 +370,9 @@ impl Archiver {
         if !self.floors.contains_key(&address) {
             tracing::warn!(floor = %address, "a message for a floor that this event does not have");
             return;
+        }
+        if let (FloorTopic::In(producer), Message::In(report)) = (&about, &message) {
+            return self.input(&address, producer, report, now_ms);
         }
         if let FloorTopic::Desk(desk, about) = &about {
             self.know(&address, desk);
@@ -330,10 +384,22 @@ impl Archiver {
             });
         }
         if let (FloorTopic::Desk(desk, DeskTopic::Play), Message::Play(report)) = (&about, &message) {
-            self.accept(&address, desk, report, now_ms);
+            self.observe_clock(&address, desk, report.at_ms, now_ms);
+            let numbered = Numbered {
+                producer: ProducerId::from(desk.clone()),
+                journal: report.journal,
+                seq: report.seq,
+                held_from: report.held_from,
+            };
+            let row = || PlayRow { floor: address.clone(), desk: desk.clone(), report: (**report).clone() };
+            self.accept(numbered, || Some(Record::Play(Box::new(row()))), now_ms);
         }
         if let (FloorTopic::Desk(desk, DeskTopic::State), Message::DeskState(state)) = (&about, &message) {
+            if !retained {
+                self.observe_clock(&address, desk, state.at_ms, now_ms);
+            }
             self.remember_set(&address, desk, state);
+            self.remember_desk(&address, desk, state, now_ms);
         }
         let Some(live) = self.floors.get_mut(&address) else { return };
         let happenings = match (about, message) {
@@ -386,58 +452,102 @@ impl Archiver {
         }
     }
 
-    /// Lets a report wait for its transaction. If something before it is missing, or there is no room, it
-    /// is not stored now: the cursor stands still and the desk sends it again. The floor shows it anyway.
-    fn accept(&mut self, address: &FloorAddress, desk: &DeskId, report: &PlayReport, now_ms: i64) {
-        let producer = ProducerId::from(desk.clone());
+    /// Lets what a producer numbered wait for its transaction. If something before it is missing, or there is no room, it
+    /// is not stored now: the cursor stands still and the producer sends it again. The floor shows it anyway.
+    fn accept(&mut self, numbered: Numbered, record: impl FnOnce() -> Option<Record>, now_ms: i64) {
+        let Numbered { producer, journal, seq, held_from } = numbered;
+        if !self.standing.is_ours() {
+            return;
+        }
         if self.batch.is_full() {
             if now_ms - self.full_logged_ms > 10_000 {
                 self.full_logged_ms = now_ms;
                 let waiting = self.batch.len();
                 tracing::error!(
                     waiting.records = waiting,
-                    "no reports are taken until the database is back; desks keep them"
+                    "no reports are taken until the database is back; their producers keep them"
                 );
             }
             return;
         }
-        match self.frontier.arrive(&producer, report.journal, report.seq, report.held_from) {
+        match self.frontier.arrive(&producer, journal, seq, held_from) {
             Arrival::Next => {}
-            Arrival::Known { .. } => return self.tell_cursor(&producer, report.journal, now_ms),
+            Arrival::Known { .. } => return self.tell_cursor(&producer, journal, now_ms),
             Arrival::Gap { missing } => {
-                tracing::debug!(desk = %desk, seq = report.seq, missing, "waiting for an earlier report");
+                tracing::debug!(%producer, seq, missing, "waiting for an earlier report");
                 return;
             }
         }
-        self.batch.push(Waiting {
-            record: Record::Play(Box::new(PlayRow {
-                floor: address.clone(),
-                desk: desk.clone(),
-                report: report.clone(),
-            })),
-            position: Some(Position {
-                event: address.event.clone(),
-                producer,
-                journal: report.journal,
-                seq: report.seq,
-            }),
-        });
+        let position = Position { event: self.event.id.clone(), producer, journal, seq };
+        self.batch.push(Waiting { record: record(), position: Some(position) });
+    }
+
+    /// What dancers and the DJ's console say.
+    fn input(&mut self, address: &FloorAddress, producer: &ProducerId, report: &InputReport, now_ms: i64) {
+        let row = reaction(report);
+        let numbered = Numbered {
+            producer: producer.clone(),
+            journal: report.journal,
+            seq: report.seq,
+            held_from: report.held_from,
+        };
+        self.accept(numbered, || row.clone().map(Record::Reaction), now_ms);
+        // Heard even if it is known, or not stored now: hearing it twice changes nothing.
+        if let (Some(row), Some(live)) = (row, self.floors.get_mut(address)) {
+            live.voices.hear(&row);
+        }
+    }
+
+    /// Compares a desk's clock with ours, and says so when they differ by much.
+    fn observe_clock(&mut self, address: &FloorAddress, desk: &DeskId, at_ms: i64, now_ms: i64) {
+        let Some(heard) = self.desks.get_mut(&(address.clone(), desk.clone())) else { return };
+        heard.skew.observe(at_ms, now_ms);
+        let ahead_ms = heard.skew.ahead_ms().unwrap_or_default();
+        let is_much = ahead_ms.saturating_abs() > SKEW_WORTH_A_LINE_MS;
+        if is_much && now_ms - heard.skew_logged_ms > SKEW_LOG_EVERY_MS {
+            heard.skew_logged_ms = now_ms;
+            tracing::warn!(
+                %desk, clock.ahead_ms = ahead_ms,
+                "the desk's clock differs from ours; its plays carry its own time"
+            );
+        }
+    }
+
+    /// Notes what runs at a desk, now and then.
+    fn remember_desk(&mut self, address: &FloorAddress, desk: &DeskId, state: &DeskState, now_ms: i64) {
+        if !self.standing.is_ours() || self.batch.is_full() {
+            return;
+        }
+        let Some(heard) = self.desks.get_mut(&(address.clone(), desk.clone())) else { return };
+        if now_ms - heard.noted_ms < DESK_NOTED_EVERY_MS {
+            return;
+        }
+        heard.noted_ms = now_ms;
+        let row = DeskRow {
+            floor: address.clone(),
+            desk: desk.clone(),
+            source: state.source.clone(),
+            app: state.app.clone(),
+            skew_ms: heard.skew.ahead_ms(),
+            heard_ms: now_ms,
+        };
+        self.batch.push(Waiting { record: Some(Record::Desk(row)), position: None });
     }
 
     /// A set that has begun or ended without a play of its own to say so.
     fn remember_set(&mut self, address: &FloorAddress, desk: &DeskId, state: &DeskState) {
         let Some(set) = &state.set else { return };
         // When memory is full the set still comes with its plays.
-        if !self.batch.is_full() {
+        if self.standing.is_ours() && !self.batch.is_full() {
             self.batch.push(Waiting {
-                record: Record::Set(SetRow {
+                record: Some(Record::Set(SetRow {
                     floor: address.clone(),
                     desk: desk.clone(),
                     id: set.id,
                     dj: set.dj.clone(),
                     started_ms: set.started_ms,
                     ended_ms: (!state.on_air).then_some(state.at_ms),
-                }),
+                })),
                 position: None,
             });
         }
@@ -451,6 +561,7 @@ impl Archiver {
             if let Some(live) = self.floors.get_mut(&address) {
                 let happenings = live.floor.tick(now_ms);
                 self.publish(&address, happenings, now_ms);
+                self.ask_for_reactions(&address);
                 self.publish_reactions(&address, now_ms);
             }
         }
@@ -458,6 +569,9 @@ impl Archiver {
 
     /// Says what changed about a floor, and nothing else.
     fn publish(&mut self, address: &FloorAddress, happenings: Vec<Happening>, now_ms: i64) {
+        if !self.standing.speaks(Instant::now()) {
+            return;
+        }
         let Some(live) = self.floors.get_mut(address) else { return };
         // Just started: without the archive, or without what its desks say, a floor would look silent.
         let unheard =
@@ -515,16 +629,21 @@ impl Archiver {
         }
     }
 
+    /// Says what dancers say, when it changed: as often as the tick comes and no more, and the last value always.
     fn publish_reactions(&mut self, address: &FloorAddress, now_ms: i64) {
         let sockets = self.audiences.values().filter_map(|audience| audience.sockets.get(&address.floor));
         let listeners = sockets.fold(0u32, |sum, sockets| sum.saturating_add(*sockets));
         let Some(live) = self.floors.get_mut(address) else { return };
+        if live.now.is_none() || !self.standing.speaks(Instant::now()) {
+            return;
+        }
         let play_id = live.now.as_ref().and_then(|now| now.play.as_ref()).map(|play| play.id);
-        let same = live
-            .reactions
-            .as_ref()
-            .is_some_and(|told| told.listeners == listeners && told.play_id == play_id);
-        if same || live.now.is_none() {
+        let tally = play_id.map(|play| live.voices.tally(play)).unwrap_or_default();
+        let same = live.reactions.as_ref().is_some_and(|told| {
+            (told.play_id, told.listeners) == (play_id, listeners)
+                && (told.likes, told.tempo, told.thanks) == (tally.likes, tally.tempo, tally.thanks)
+        });
+        if same {
             return;
         }
         let reactions = Reactions {
@@ -532,13 +651,29 @@ impl Archiver {
             id: self.ids.message(now_ms),
             at_ms: now_ms,
             play_id,
-            likes: 0,
-            tempo: TempoTally::default(),
-            thanks: 0,
+            likes: tally.likes,
+            tempo: tally.tempo,
+            thanks: tally.thanks,
             listeners,
         };
         self.bus.keep(address.topic(FloorTopic::Reactions), message::write(&reactions));
         live.reactions = Some(reactions);
+    }
+
+    /// A play that is on may have been on before, with reactions that we have not heard.
+    fn ask_for_reactions(&mut self, address: &FloorAddress) {
+        let Some(live) = self.floors.get_mut(address) else { return };
+        let play = live.now.as_ref().and_then(|now| now.play.as_ref()).map(|play| play.id);
+        let Some(play) = play.filter(|play| self.restored && !live.voices.is_loaded(*play)) else { return };
+        if live.asked_about.replace(play) == Some(play) {
+            return;
+        }
+        let (store, done, floor) = (self.store.clone(), self.done.clone(), address.clone());
+        tokio::spawn(async move {
+            let asked = async { Ok((store.reactions(play, ROWS_MAX).await?, store.folded(play).await?)) };
+            let result = asked.await;
+            let _ = done.send(Finished::Reactions { floor, play, result }).await;
+        });
     }
 
     /// Starts the next transaction, if it is time.
@@ -547,10 +682,12 @@ impl Archiver {
             return;
         }
         if let Some(Transaction { records, cursors }) = self.batch.begin(now_ms()) {
-            let (store, done) = (self.store.clone(), self.done.clone());
+            let (store, done, turn) = (self.store.clone(), self.done.clone(), self.turn);
+            let lease = self.standing.lease().cloned();
             tokio::spawn(async move {
-                let result = store.record(&records, &cursors).await;
-                let _ = done.send(Finished::Stored { result, cursors }).await;
+                let asked = Instant::now();
+                let result = store.record(&records, &cursors, lease.as_ref()).await;
+                let _ = done.send(Finished::Stored { turn, asked, result, cursors }).await;
             });
         }
     }
@@ -559,16 +696,57 @@ impl Archiver {
         let now_ms = now_ms();
         match finished {
             Finished::Restored(restored) => self.restore(*restored, now_ms),
+            Finished::Another => match &self.standing {
+                Standing::Waiting { knows_another: true } => {}
+                // What came meanwhile is for whoever has the lease.
+                _ => {
+                    tracing::info!("another archiver is at work; listening only");
+                    self.fall_silent();
+                }
+            },
+            Finished::Away => {
+                if matches!(self.standing, Standing::Waiting { knows_another: false }) {
+                    self.speak(Standing::Acting);
+                }
+            }
             Finished::Hopeless(error) => return Err(error.context("prepare the database")),
-            Finished::Stored { result: Ok(()), cursors } => {
+            Finished::Stored { turn, .. } | Finished::Renewed { turn, .. } if turn != self.turn => {}
+            Finished::Stored { asked, result, cursors, .. } => self.stored(asked, result, cursors, now_ms),
+            Finished::Renewed { asked, result, .. } => {
+                self.is_renewing = false;
+                self.renewed(asked, result);
+            }
+            Finished::Reactions { floor, play, result } => {
+                let Some(live) = self.floors.get_mut(&floor) else { return Ok(()) };
+                live.asked_about = None;
+                // If it could not be read, the next tick asks again.
+                if let Ok((rows, folded)) = result {
+                    live.voices.load(play, &rows, folded);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn stored(
+        &mut self,
+        asked: Instant,
+        result: Result<(), store::Error>,
+        cursors: Vec<CursorRow>,
+        now_ms: i64,
+    ) {
+        match result {
+            Ok(()) => {
                 self.batch.committed();
                 self.health.database.ready();
+                self.renewed(asked, Ok(true));
                 for cursor in cursors {
                     self.cursors.insert((cursor.producer.clone(), cursor.journal), cursor.seq);
                     self.tell_cursor(&cursor.producer, cursor.journal, now_ms);
                 }
             }
-            Finished::Stored { result: Err(store::Error::Away(error)), .. } => {
+            Err(store::Error::Superseded) => self.stand_down(),
+            Err(store::Error::Away(error)) => {
                 let wait_ms = self.batch.failed(now_ms);
                 self.health.database.lacks(error.to_string());
                 tracing::warn!(
@@ -576,7 +754,7 @@ impl Archiver {
                     "the database is away: {error}; next try in {wait_ms} ms"
                 );
             }
-            Finished::Stored { result: Err(error), .. } => {
+            Err(error) => {
                 let error = anyhow::Error::from(error);
                 match self.batch.refused() {
                     None => {
@@ -588,11 +766,17 @@ impl Archiver {
                 }
             }
         }
-        Ok(())
     }
 
     fn restore(&mut self, restored: Restored, now_ms: i64) {
-        tracing::info!(cursors = restored.cursors.len(), "the archive is open");
+        let term = restored.lease.fence;
+        tracing::info!(cursors = restored.cursors.len(), term, "the archive is open, and ours to write");
+        self.turn += 1;
+        self.speak(Standing::Holding {
+            lease: restored.lease,
+            renewed: restored.renewed,
+            is_database_away: false,
+        });
         self.restored = true;
         self.health.database.ready();
         for cursor in restored.cursors {
@@ -601,7 +785,7 @@ impl Archiver {
             // The one that moved last comes last, and is the one that stays.
             self.tell_cursor(&cursor.producer, cursor.journal, now_ms);
         }
-        for RestoredFloor { address, plays, last_set } in restored.floors {
+        for RestoredFloor { address, plays, last_set, reactions, folded } in restored.floors {
             for desk in plays.iter().map(|(desk, _)| desk).chain(last_set.as_ref().map(|set| &set.desk)) {
                 self.know(&address, desk);
             }
@@ -610,7 +794,15 @@ impl Archiver {
                     let name = set.dj.unwrap_or_else(|| set.desk.to_string());
                     (set.id, Some(Dj { id: set.desk, name }))
                 });
+                if let Some((_, newest)) = plays.first() {
+                    live.voices.load(newest.play.id, &reactions, folded);
+                }
                 live.floor.restore(plays, ended, now_ms);
+            }
+            // What desks said while we only listened.
+            let states = self.floors.get(&address).map(|live| live.floor.desk_states()).unwrap_or_default();
+            for (desk, state) in states {
+                self.remember_set(&address, &desk, &state);
             }
             self.publish(&address, Vec::new(), now_ms);
         }
@@ -618,6 +810,9 @@ impl Archiver {
 
     fn tell_cursor(&mut self, producer: &ProducerId, journal: JournalId, now_ms: i64) {
         let Some(seq) = self.cursors.get(&(producer.clone(), journal)).copied() else { return };
+        if !self.standing.speaks(Instant::now()) {
+            return;
+        }
         let cursor = Cursor {
             v: V1,
             id: self.ids.message(now_ms),
@@ -633,7 +828,7 @@ impl Archiver {
     /// stored is still with the desks.
     async fn finish(&mut self, done: &mut mpsc::Receiver<Finished>) {
         let all = async {
-            while self.restored && !self.batch.is_empty() {
+            while !self.batch.is_empty() {
                 self.store_next();
                 tokio::select! {
                     Some(finished) = done.recv() => if self.finished(finished).is_err() { return },
@@ -647,7 +842,24 @@ impl Archiver {
                 "stopping with reports that are not stored; desks keep them"
             );
         }
+        if let Standing::Holding { lease, .. } = &self.standing {
+            let release = self.store.release(lease.clone());
+            if !matches!(tokio::time::timeout(Duration::from_secs(1), release).await, Ok(Ok(()))) {
+                tracing::info!("the lease could not be given back, and ends by itself");
+            }
+        }
     }
+}
+
+/// What is stored of an input; the others are for the moment only.
+fn reaction(report: &InputReport) -> Option<ReactionRow> {
+    let (play_id, dancer, reaction) = match &report.input {
+        Input::Like { play_id, dancer, on } => (play_id, dancer, Reaction::Like(*on)),
+        Input::Tempo { play_id, dancer, wish } => (play_id, dancer, Reaction::Tempo(*wish)),
+        Input::Thanks { play_id, dancer } => (play_id, dancer, Reaction::Thanks),
+        _ => return None,
+    };
+    Some(ReactionRow { play_id: *play_id, dancer: dancer.clone(), reaction, at_ms: report.at_ms })
 }
 
 fn field_text(field: NowField, now: &Now) -> String {

@@ -140,6 +140,14 @@ impl Bus {
         true
     }
 
+    /// Lets go of all states and of everything that waits: it is no longer ours to say.
+    pub fn fall_silent(&self) {
+        let mut outgoing = self.shared.outgoing();
+        outgoing.kept.clear();
+        outgoing.queue.clear();
+        outgoing.said = 0;
+    }
+
     /// Subscribes to one more topic filter, now and after every reconnect. Asking twice does nothing.
     pub fn subscribe(&self, filter: impl Into<String>) {
         self.shared.outgoing().add_filter(filter.into());

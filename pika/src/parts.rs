@@ -1,5 +1,6 @@
 //! Which programs run in this process, and how they start and stop together.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use archiver::EventSettings;
 use broker::Listeners;
 use broker::access::Tokens;
 use bus::BrokerUrl;
-use config::{Health, Stop, stop};
+use config::{Health, Secret, Stop, stop};
 use serde_json::json;
 use store::{Store, Token, TokenKind};
 use tokio::net::TcpListener;
@@ -87,7 +88,7 @@ pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
     let broker_settings = broker_settings(&loaded)?;
     let mqtt: MqttSettings = loaded.settings.section("mqtt")?;
     let demo_settings: DemoSettings = loaded.settings.section("demo")?;
-    let mut web: webapp::Settings = loaded.settings.section("web")?;
+    let mut web = web_settings(&loaded)?;
     let mut desk: publisher::Settings = loaded.settings.section("publisher")?;
     let store = Store::open(&loaded.database()?)?;
 
@@ -168,7 +169,7 @@ pub async fn archiver(loaded: Loaded) -> anyhow::Result<()> {
 
 /// `pika webapp`
 pub async fn webapp(loaded: Loaded) -> anyhow::Result<()> {
-    let settings: webapp::Settings = loaded.settings.section("web")?;
+    let settings = web_settings(&loaded)?;
     let broker = loaded.broker()?;
     let pages = network::listen(SocketAddr::new(settings.host, settings.port))?;
     let address = pages.local_addr().context("read the address of the pages")?;
@@ -214,6 +215,39 @@ fn broker_settings(loaded: &Loaded) -> anyhow::Result<broker::Settings> {
     let mut settings: broker::Settings = loaded.settings.section("broker")?;
     settings.retained_directory.get_or_insert_with(|| loaded.data.join("retained"));
     Ok(settings)
+}
+
+/// Dancers stay who they are across restarts.
+fn web_settings(loaded: &Loaded) -> anyhow::Result<webapp::Settings> {
+    let mut settings: webapp::Settings = loaded.settings.section("web")?;
+    if settings.secret.is_none() {
+        settings.secret = Some(kept_secret(&loaded.data.join("web.key"))?);
+    }
+    Ok(settings)
+}
+
+/// A secret of our own in a private file, made when it is missing.
+fn kept_secret(path: &Path) -> anyhow::Result<Secret> {
+    let read = || match std::fs::read_to_string(path) {
+        Ok(text) if !text.trim().is_empty() => Ok(Some(Secret::new(text.trim()))),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+    };
+    if let Some(secret) = read()? {
+        return Ok(secret);
+    }
+    let new = path.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).truncate(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let secret = random_token()?;
+    let written = options.open(&new).and_then(|mut file| file.write_all(secret.as_bytes()));
+    written
+        .and_then(|()| std::fs::rename(&new, path))
+        .with_context(|| format!("write {}", path.display()))?;
+    read()?.with_context(|| format!("{} is empty", path.display()))
 }
 
 /// Without a certificate there is nothing to listen for on the ports with TLS.

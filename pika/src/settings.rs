@@ -203,6 +203,7 @@ fn default_data_dir() -> anyhow::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::HealthSettings;
     use serde::de::DeserializeOwned;
 
     fn section<T: DeserializeOwned + std::fmt::Debug>(settings: &Settings, name: &str) -> String {
@@ -225,7 +226,7 @@ mod tests {
             section::<webapp::Settings>(settings, "web"),
             section::<publisher::Settings>(settings, "publisher"),
             section::<DemoSettings>(settings, "demo"),
-            section::<crate::health::HealthSettings>(settings, "health"),
+            section::<HealthSettings>(settings, "health"),
         ]
     }
 

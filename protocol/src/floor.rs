@@ -28,6 +28,9 @@ pub struct Info {
     pub web_url: Option<String>,
     /// Versions of this contract that are published side by side.
     pub versions: Vec<u32>,
+    /// Whose turn it is to speak for the event: of two archivers, the one with the higher number has taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<u64>,
 }
 
 /// A floor's id and the name on the door.

@@ -217,6 +217,11 @@ impl IdSource {
         MessageId::at(now_ms, self.random())
     }
 
+    /// A new journal's id, UUIDv7.
+    pub fn journal(&mut self, now_ms: i64) -> JournalId {
+        JournalId::at(now_ms, self.random())
+    }
+
     /// A new set's id, UUIDv7.
     pub fn set(&mut self, now_ms: i64) -> SetId {
         SetId::at(now_ms, self.random())

@@ -1,15 +1,23 @@
 //! The night on record: sets, plays, and the cursors that say how far each producer is committed.
 
-use protocol::{DeskId, EventId, PlayReport};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::LazyLock;
+
+use protocol::{DancerId, DeskId, EventId, FloorId, PlayReport};
 use protocol::{Dj, FloorAddress, JournalId, PastPlay, Play, PlayId, PlayKind, ProducerId, SetId, Track};
 
 use crate::engine::{Error, Store, on_engine};
+use crate::lease::{self, Lease};
+use crate::reactions::{self, ReactionRow, hash};
+use crate::rows::{Distinct, Rows};
 
 /// One thing to remember.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
     Play(Box<PlayRow>),
     Set(SetRow),
+    Reaction(ReactionRow),
+    Desk(DeskRow),
 }
 
 /// A desk's report of a play, as it came.
@@ -31,6 +39,19 @@ pub struct SetRow {
     pub ended_ms: Option<i64>,
 }
 
+/// A desk as it was heard last.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeskRow {
+    pub floor: FloorAddress,
+    pub desk: DeskId,
+    pub source: Option<String>,
+    /// Name and version of the publisher.
+    pub app: String,
+    /// How far its clock is ahead of ours, if that is known.
+    pub skew_ms: Option<i64>,
+    pub heard_ms: i64,
+}
+
 /// How far a producer's journal is committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CursorRow {
@@ -42,22 +63,26 @@ pub struct CursorRow {
 }
 
 // A set belongs to the desk that opened it; a stranger with the same id changes nothing.
-const UPSERT_SET: &str = "
-insert into sets (id, event_id, floor_id, desk_id, dj, started_ms, ended_ms)
-values ($1, $2, $3, $4, $5, $6, $7)
-on conflict (id) do update set
+static UPSERT_SETS: LazyLock<Rows> = LazyLock::new(|| {
+    Rows::new(
+        "insert into sets (id, event_id, floor_id, desk_id, dj, started_ms, ended_ms)",
+        7,
+        "on conflict (id) do update set
     dj = coalesce(excluded.dj, sets.dj),
     ended_ms = coalesce(excluded.ended_ms, sets.ended_ms)
 where sets.event_id = excluded.event_id
-    and sets.desk_id = excluded.desk_id";
+    and sets.desk_id = excluded.desk_id",
+    )
+});
 
 // Each report carries the whole play, so the newest one wins, whatever the order of arrival.
-const UPSERT_PLAY: &str = "
-insert into plays (
+static UPSERT_PLAYS: LazyLock<Rows> = LazyLock::new(|| {
+    Rows::new(
+        "insert into plays (
     id, event_id, floor_id, desk_id, set_id, started_ms, ended_ms, withdrawn,
-    artist, title, remix, album, genre, year, bpm, musical_key, duration_ms, revision_ms)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
-on conflict (id) do update set
+    artist, title, remix, album, genre, year, bpm, musical_key, duration_ms, revision_ms)",
+        18,
+        "on conflict (id) do update set
     started_ms = excluded.started_ms,
     ended_ms = coalesce(excluded.ended_ms, plays.ended_ms),
     withdrawn = excluded.withdrawn,
@@ -73,15 +98,33 @@ on conflict (id) do update set
     revision_ms = excluded.revision_ms
 where plays.event_id = excluded.event_id
     and plays.desk_id = excluded.desk_id
-    and plays.revision_ms < excluded.revision_ms";
+    and plays.revision_ms < excluded.revision_ms",
+    )
+});
 
-const UPSERT_CURSOR: &str = "
-insert into cursors (event_id, producer, journal, seq, updated_ms)
-values ($1, $2, $3, $4, $5)
-on conflict (event_id, producer, journal) do update set
+static UPSERT_DESKS: LazyLock<Rows> = LazyLock::new(|| {
+    Rows::new(
+        "insert into desks (event_id, desk_id, floor_id, source, app, skew_ms, heard_ms)",
+        7,
+        "on conflict (event_id, desk_id) do update set
+    floor_id = excluded.floor_id,
+    source = excluded.source,
+    app = excluded.app,
+    skew_ms = coalesce(excluded.skew_ms, desks.skew_ms),
+    heard_ms = excluded.heard_ms",
+    )
+});
+
+static UPSERT_CURSORS: LazyLock<Rows> = LazyLock::new(|| {
+    Rows::new(
+        "insert into cursors (event_id, producer, journal, seq, updated_ms)",
+        5,
+        "on conflict (event_id, producer, journal) do update set
     seq = excluded.seq,
     updated_ms = excluded.updated_ms
-where cursors.seq < excluded.seq";
+where cursors.seq < excluded.seq",
+    )
+});
 
 const CURSORS: &str = "
 select producer, journal, seq, updated_ms
@@ -108,6 +151,12 @@ where event_id = $1
 order by started_ms desc
 limit 1";
 
+const DESKS: &str = "
+select desk_id, floor_id, source, app, skew_ms, heard_ms
+from desks
+where event_id = $1
+order by desk_id";
+
 #[derive(sqlx::FromRow)]
 pub(crate) struct PlayColumns {
     id: String,
@@ -129,52 +178,108 @@ pub(crate) struct PlayColumns {
 
 impl Store {
     /// Writes records and cursors in one transaction: when this returns, they are on disk or nothing is.
-    /// Writing the same ones again changes nothing.
-    pub async fn record(&self, records: &[Record], cursors: &[CursorRow]) -> Result<(), Error> {
+    /// Writing the same ones again changes nothing. With a lease, only while it is in force.
+    pub async fn record(
+        &self,
+        records: &[Record],
+        cursors: &[CursorRow],
+        lease: Option<&Lease>,
+    ) -> Result<(), Error> {
+        let rows = Sorted::of(records);
         on_engine!(&self.engine, write pool => {
             let mut tx = pool.begin().await?;
-            for record in records {
-                let set = record.set();
-                sqlx::query(UPSERT_SET)
-                    .bind(set.id.to_string())
-                    .bind(set.floor.event.as_str())
-                    .bind(set.floor.floor.as_str())
-                    .bind(set.desk.as_str())
-                    .bind(set.dj)
-                    .bind(set.started_ms)
-                    .bind(set.ended_ms)
-                    .execute(&mut *tx).await?;
-                let Record::Play(row) = record else { continue };
-                let PlayReport { play, .. } = &row.report;
-                sqlx::query(UPSERT_PLAY)
-                    .bind(play.id.to_string())
-                    .bind(row.floor.event.as_str())
-                    .bind(row.floor.floor.as_str())
-                    .bind(row.desk.as_str())
-                    .bind(row.report.set.id.to_string())
-                    .bind(play.started_ms)
-                    .bind(play.ended_ms)
-                    .bind(i64::from(row.report.kind == PlayKind::Withdrawn))
-                    .bind(play.track.artist.as_deref())
-                    .bind(play.track.title.as_deref())
-                    .bind(play.track.remix.as_deref())
-                    .bind(play.track.album.as_deref())
-                    .bind(play.track.genre.as_deref())
-                    .bind(play.track.year.map(i64::from))
-                    .bind(play.track.bpm)
-                    .bind(play.track.key.as_deref())
-                    .bind(play.track.duration_ms)
-                    .bind(row.report.at_ms)
-                    .execute(&mut *tx).await?;
+            if let Some(lease) = lease {
+                let beat = sqlx::query(lease::BEAT).bind(&lease.name).bind(&lease.holder).bind(lease.fence);
+                if beat.execute(&mut *tx).await?.rows_affected() == 0 {
+                    return Err(Error::Superseded);
+                }
             }
-            for cursor in cursors {
-                sqlx::query(UPSERT_CURSOR)
-                    .bind(cursor.event.as_str())
-                    .bind(cursor.producer.as_str())
-                    .bind(cursor.journal.to_string())
-                    .bind(seq_to_sql(cursor.seq))
-                    .bind(cursor.updated_ms)
-                    .execute(&mut *tx).await?;
+            for (statement, sets) in rows.sets.groups().flat_map(|group| UPSERT_SETS.of(group)) {
+                let mut query = sqlx::query(statement);
+                for set in sets {
+                    query = query
+                        .bind(set.id.to_string())
+                        .bind(set.floor.event.as_str())
+                        .bind(set.floor.floor.as_str())
+                        .bind(set.desk.as_str())
+                        .bind(set.dj)
+                        .bind(set.started_ms)
+                        .bind(set.ended_ms);
+                }
+                query.execute(&mut *tx).await?;
+            }
+            for (statement, plays) in rows.plays.groups().flat_map(|group| UPSERT_PLAYS.of(group)) {
+                let mut query = sqlx::query(statement);
+                for PlayOf { floor, row, ended_ms } in plays {
+                    let PlayReport { play, .. } = &row.report;
+                    query = query
+                        .bind(play.id.to_string())
+                        .bind(row.floor.event.as_str())
+                        .bind(floor.as_str())
+                        .bind(row.desk.as_str())
+                        .bind(row.report.set.id.to_string())
+                        .bind(play.started_ms)
+                        .bind(*ended_ms)
+                        .bind(i64::from(row.report.kind == PlayKind::Withdrawn))
+                        .bind(play.track.artist.as_deref())
+                        .bind(play.track.title.as_deref())
+                        .bind(play.track.remix.as_deref())
+                        .bind(play.track.album.as_deref())
+                        .bind(play.track.genre.as_deref())
+                        .bind(play.track.year.map(i64::from))
+                        .bind(play.track.bpm)
+                        .bind(play.track.key.as_deref())
+                        .bind(play.track.duration_ms)
+                        .bind(row.report.at_ms);
+                }
+                query.execute(&mut *tx).await?;
+            }
+            let forgotten: Vec<(String, i64)> = match rows.reactions.is_empty() {
+                true => Vec::new(),
+                false => sqlx::query_as(reactions::FORGOTTEN).fetch_all(&mut *tx).await?,
+            };
+            let reactions = rows.reactions(&forgotten.into_iter().collect());
+            for (statement, reactions) in reactions.groups().flat_map(|group| reactions::UPSERT.of(group)) {
+                let mut query = sqlx::query(statement);
+                for row in reactions {
+                    query = query
+                        .bind(row.play_id.to_string())
+                        .bind(row.reaction.kind())
+                        .bind(row.dancer.as_str())
+                        .bind(row.reaction.value())
+                        .bind(row.at_ms);
+                }
+                query.execute(&mut *tx).await?;
+            }
+            let plays: BTreeSet<PlayId> = reactions.groups().flatten().map(|row| row.play_id).collect();
+            for play in plays {
+                sqlx::query(reactions::RECOUNT).bind(play.to_string()).execute(&mut *tx).await?;
+            }
+            for (statement, desks) in rows.desks.groups().flat_map(|group| UPSERT_DESKS.of(group)) {
+                let mut query = sqlx::query(statement);
+                for row in desks {
+                    query = query
+                        .bind(row.floor.event.as_str())
+                        .bind(row.desk.as_str())
+                        .bind(row.floor.floor.as_str())
+                        .bind(row.source.as_deref())
+                        .bind(&row.app)
+                        .bind(row.skew_ms)
+                        .bind(row.heard_ms);
+                }
+                query.execute(&mut *tx).await?;
+            }
+            for (statement, cursors) in UPSERT_CURSORS.of(cursors) {
+                let mut query = sqlx::query(statement);
+                for cursor in cursors {
+                    query = query
+                        .bind(cursor.event.as_str())
+                        .bind(cursor.producer.as_str())
+                        .bind(cursor.journal.to_string())
+                        .bind(seq_to_sql(cursor.seq))
+                        .bind(cursor.updated_ms);
+                }
+                query.execute(&mut *tx).await?;
             }
             tx.commit().await?;
         });
@@ -209,6 +314,18 @@ impl Store {
         Ok(rows.into_iter().filter_map(past_play).collect())
     }
 
+    /// Every desk of the event that was ever heard.
+    pub async fn desks(&self, event: &EventId) -> Result<Vec<DeskRow>, Error> {
+        type Row = (String, String, Option<String>, String, Option<i64>, i64);
+        let rows: Vec<Row> = on_engine!(&self.engine, read pool =>
+            sqlx::query_as(DESKS).bind(event.as_str()).fetch_all(pool).await)?;
+        let read = |(desk, floor, source, app, skew_ms, heard_ms): Row| {
+            let floor = FloorAddress::new(event.clone(), floor.parse().ok()?);
+            Some(DeskRow { floor, desk: desk.parse().ok()?, source, app, skew_ms, heard_ms })
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
+    }
+
     /// The set that started last on a floor.
     pub async fn last_set(&self, floor: &FloorAddress) -> Result<Option<SetRow>, Error> {
         type Row = (String, String, Option<String>, i64, Option<i64>);
@@ -229,6 +346,14 @@ impl Store {
     }
 }
 
+/// Records as they are written: by table, each row once.
+struct Sorted<'a> {
+    sets: Distinct<SetId, SetOf<'a>>,
+    plays: Distinct<PlayId, PlayOf<'a>>,
+    desks: Distinct<(&'a EventId, &'a DeskId), &'a DeskRow>,
+    reactions: Vec<&'a ReactionRow>,
+}
+
 /// A set as it is written.
 struct SetOf<'a> {
     id: SetId,
@@ -239,25 +364,108 @@ struct SetOf<'a> {
     ended_ms: Option<i64>,
 }
 
+/// A play as it is written: its newest report, on the floor of its first one.
+struct PlayOf<'a> {
+    floor: &'a FloorId,
+    row: &'a PlayRow,
+    ended_ms: Option<i64>,
+}
+
+impl<'a> Sorted<'a> {
+    fn of(records: &'a [Record]) -> Self {
+        let (mut sets, mut plays, mut desks) = (Distinct::new(), Distinct::new(), Distinct::new());
+        let mut reactions = Vec::new();
+        for record in records {
+            if let Some(set) = record.set() {
+                sets.add(set.id, set, SetOf::merge);
+            }
+            match record {
+                Record::Play(row) => {
+                    let ended_ms = row.report.play.ended_ms;
+                    let play = PlayOf { floor: &row.floor.floor, row, ended_ms };
+                    plays.add(row.report.play.id, play, PlayOf::merge);
+                }
+                Record::Set(_) => {}
+                Record::Desk(row) => {
+                    desks.add((&row.floor.event, &row.desk), row, |old, new| {
+                        *old = *new;
+                        true
+                    });
+                }
+                Record::Reaction(row) => reactions.push(row),
+            }
+        }
+        Self { sets, plays, desks, reactions }
+    }
+
+    /// Without those of dancers who wanted to be forgotten after they said it.
+    fn reactions(&self, forgotten: &HashMap<String, i64>) -> Distinct<ReactionKey<'a>, &'a ReactionRow> {
+        let mut distinct = Distinct::new();
+        for row in &self.reactions {
+            let is_forgotten =
+                !forgotten.is_empty() && forgotten.get(&hash(&row.dancer)).is_some_and(|at| row.at_ms <= *at);
+            if !is_forgotten {
+                distinct.add((row.play_id, &row.dancer, row.reaction.kind()), *row, |old, new| {
+                    if old.at_ms < new.at_ms {
+                        *old = *new;
+                    }
+                    true
+                });
+            }
+        }
+        distinct
+    }
+}
+
+type ReactionKey<'a> = (PlayId, &'a DancerId, &'static str);
+
+impl SetOf<'_> {
+    /// As [`UPSERT_SETS`] would.
+    fn merge(&mut self, newer: &Self) -> bool {
+        let is_same = self.floor.event == newer.floor.event && self.desk == newer.desk;
+        if is_same {
+            self.dj = newer.dj.or(self.dj);
+            self.ended_ms = newer.ended_ms.or(self.ended_ms);
+        }
+        is_same
+    }
+}
+
+impl PlayOf<'_> {
+    /// As [`UPSERT_PLAYS`] would.
+    fn merge(&mut self, other: &Self) -> bool {
+        let is_same = self.row.floor.event == other.row.floor.event && self.row.desk == other.row.desk;
+        // The set and the floor stay those of the first report; a second one that names others is not merged.
+        let is_same = is_same && self.row.report.set.id == other.row.report.set.id;
+        if is_same && self.row.report.at_ms < other.row.report.at_ms {
+            self.row = other.row;
+            self.ended_ms = other.ended_ms.or(self.ended_ms);
+        }
+        is_same
+    }
+}
+
 impl Record {
-    fn set(&self) -> SetOf<'_> {
+    /// The set that it tells of.
+    fn set(&self) -> Option<SetOf<'_>> {
         match self {
-            Record::Set(row) => SetOf {
+            Record::Set(row) => Some(SetOf {
                 id: row.id,
                 floor: &row.floor,
                 desk: &row.desk,
                 dj: row.dj.as_deref(),
                 started_ms: row.started_ms,
                 ended_ms: row.ended_ms,
-            },
-            Record::Play(row) => SetOf {
+            }),
+            Record::Play(row) => Some(SetOf {
                 id: row.report.set.id,
                 floor: &row.floor,
                 desk: &row.desk,
                 dj: row.report.set.dj.as_deref(),
                 started_ms: row.report.set.started_ms,
                 ended_ms: row.report.set_ended.then(|| row.report.play.ended_ms.unwrap_or(row.report.at_ms)),
-            },
+            }),
+            Record::Reaction(_) | Record::Desk(_) => None,
         }
     }
 }

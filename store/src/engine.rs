@@ -14,7 +14,7 @@ use url::Url;
 use crate::postgres::Postgres;
 
 /// Each time, another program may have done one migration more.
-const MIGRATE_TRIES: u32 = 10;
+const MIGRATE_TRIES: u32 = 20;
 
 /// Waiting longer than this for a connection counts as the database being away.
 pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -101,6 +101,9 @@ pub enum Error {
     /// The database answered no, and will again.
     #[error("the database refused")]
     Refused(#[source] sqlx::Error),
+    /// Another archiver has taken over; nothing was written.
+    #[error("another archiver has taken over")]
+    Superseded,
     /// The schema could not be brought up to date.
     #[error("migrate the database")]
     Migration(#[source] sqlx::migrate::MigrateError),
@@ -142,6 +145,7 @@ pub(crate) enum Engine {
     /// One connection that writes, some that only read: SQLite has a single writer anyway, and waiting
     /// in our own queue is cheaper than being told "busy".
     Sqlite {
+        path: PathBuf,
         write: SqlitePool,
         read: SqlitePool,
     },
@@ -153,7 +157,10 @@ impl Engine {
     pub(crate) fn snapshot(&self) -> &'static str {
         match self {
             Engine::Sqlite { .. } => "begin",
-            Engine::Postgres(_) => "begin isolation level repeatable read, read only",
+            // Whoever reads slowly what we write does not make us a program that is frozen.
+            Engine::Postgres(_) => {
+                "begin isolation level repeatable read, read only; set local idle_in_transaction_session_timeout = 0"
+            }
         }
     }
 }
@@ -188,20 +195,31 @@ impl Store {
 
     /// Brings the schema up to date. Safe to call from several programs at once.
     pub async fn migrate(&self) -> Result<(), Error> {
-        // Connects first, so that an absent server is told apart from a bad migration.
-        self.ping().await?;
         let migrator = sqlx::migrate!("./migrations");
-        let migrated = match &self.engine {
-            Engine::Sqlite { write, .. } => migrate_sqlite(write, &migrator).await,
-            Engine::Postgres(postgres) => postgres.migrate(&migrator).await,
-        };
-        migrated.map_err(|error| match error {
-            MigrateError::Execute(error) => match Error::from(error) {
-                Error::Refused(error) => Error::Migration(error.into()),
-                away => away,
-            },
-            other => Error::Migration(other),
-        })
+        match &self.engine {
+            Engine::Sqlite { write, .. } => self.migrate_sqlite(write, &migrator).await,
+            Engine::Postgres(postgres) => postgres.migrate(&migrator).await.map_err(migration),
+        }
+    }
+
+    async fn migrate_sqlite(&self, write: &SqlitePool, migrator: &Migrator) -> Result<(), Error> {
+        let mut tries = 1;
+        loop {
+            // Connects first, so that an absent file is told apart from a bad migration.
+            let outcome = match self.ping().await {
+                Ok(()) => migrator.run(write).await.map_err(migration),
+                // While another program makes a new file ready, nobody is let in, and nobody waits in line.
+                Err(Error::Away(error)) if is_busy(&error) => Err(Error::Away(error)),
+                Err(error) => return Err(error),
+            };
+            // Of two that begin at the same moment one is refused what the other has just done, and finds it done
+            // when it looks again.
+            if outcome.is_ok() || tries == MIGRATE_TRIES {
+                return outcome;
+            }
+            tries += 1;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Whether the database answers.
@@ -213,7 +231,7 @@ impl Store {
     /// Closes all connections; statements after this fail.
     pub async fn close(&self) {
         match &self.engine {
-            Engine::Sqlite { write, read } => {
+            Engine::Sqlite { write, read, .. } => {
                 read.close().await;
                 write.close().await;
             }
@@ -222,18 +240,20 @@ impl Store {
     }
 }
 
-/// Of two programs that begin at the same moment one is refused what the other has just done, and finds it done when it
-/// looks again.
-async fn migrate_sqlite(write: &SqlitePool, migrator: &Migrator) -> Result<(), MigrateError> {
-    let mut tries = 1;
-    loop {
-        let Err(error) = migrator.run(write).await else { return Ok(()) };
-        if tries == MIGRATE_TRIES {
-            return Err(error);
-        }
-        tries += 1;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+fn migration(error: MigrateError) -> Error {
+    match error {
+        MigrateError::Execute(error) => match Error::from(error) {
+            Error::Refused(error) => Error::Migration(error.into()),
+            away => away,
+        },
+        other => Error::Migration(other),
     }
+}
+
+/// SQLite's primary result code 5: somebody else uses the file in a way that allows nobody beside.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == 5)
 }
 
 fn sqlite(path: &Path) -> Engine {
@@ -255,7 +275,7 @@ fn sqlite(path: &Path) -> Engine {
         .max_connections(4)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(options.pragma("query_only", "1"));
-    Engine::Sqlite { write, read }
+    Engine::Sqlite { path: path.to_owned(), write, read }
 }
 
 #[cfg(test)]

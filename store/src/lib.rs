@@ -2,20 +2,25 @@
 
 mod engine;
 mod postgres;
+mod rows;
 
 mod archive;
 mod backup;
 mod directory;
 mod dump;
+mod lease;
 mod pages;
+mod reactions;
 mod tokens;
 mod tracklist;
 
-pub use archive::{CursorRow, PlayRow, Record, SetRow};
+pub use archive::{CursorRow, DeskRow, PlayRow, Record, SetRow};
 pub use backup::{BackupFormat, copy_sqlite, pg_dump, pg_restore, prepare_sqlite, release_sqlite};
 pub use directory::{Event, Floor};
 pub use dump::check_dump;
 pub use engine::{BadDatabaseUrl, DatabaseUrl, Error, Store};
-pub use pages::{LikedPlay, PastSet, SetPlay, Tally, TopTrack};
+pub use lease::{LEASE_LASTS, Lease, Watch};
+pub use pages::{LikedPlay, PastSet, SetPlay, TopTrack};
+pub use reactions::{Reaction, ReactionRow, Tally};
 pub use tokens::{Token, TokenKind};
 pub use tracklist::{TrackList, TrackListFormat, listing};

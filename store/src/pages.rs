@@ -4,6 +4,7 @@ use protocol::{DancerId, EventId, FloorAddress, PastPlay, SetId, TempoTally};
 
 use crate::archive::{PlayColumns, SetRow, past_play};
 use crate::engine::{Error, Store, on_engine};
+use crate::reactions::Tally;
 
 /// A set and how much was played in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,14 +12,6 @@ pub struct PastSet {
     pub set: SetRow,
     /// Withdrawn ones left out.
     pub plays: u32,
-}
-
-/// What dancers said about a play, counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub likes: u32,
-    pub tempo: TempoTally,
-    pub thanks: u32,
 }
 
 /// A play of a set, and how dancers took it.

@@ -37,6 +37,9 @@ pub(crate) struct Inside {
     pooled: bool,
 }
 
+// A program that is frozen in the middle of a transaction must not hold up its successor.
+const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '3s'";
+
 impl Postgres {
     /// Prepares access without connecting yet. `pooled` says that there is a pooler between.
     pub fn open(url: &str, pooled: bool) -> Result<Self, Error> {
@@ -53,7 +56,7 @@ impl Postgres {
     }
 
     pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
-        Ok(Transaction(Inside { tx: self.pool.begin().await?, pooled: self.pooled }))
+        self.begin_with(BEGIN).await
     }
 
     /// With a `begin` of one's own.

@@ -323,7 +323,7 @@ mod tests {
 
     use super::*;
     use crate::directory::Floor;
-    use crate::pages::Tally;
+    use crate::reactions::Tally;
 
     fn track(artist: &str, title: &str) -> Track {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());

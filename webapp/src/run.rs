@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::live::feed;
 use crate::live::hub::Hub;
+use crate::live::taps::Taps;
 use crate::settings::Settings;
 use crate::web::{self, App};
 
@@ -34,15 +35,23 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let hub = Hub::default();
     let event = settings.event.clone();
-    let webapp = "web".parse().expect("a slug");
+    let webapp = settings.name.clone();
     let bus_stop = Stop::new();
     let plain = broker.tcp();
     let (bus, inbox) = feed::open(&event, &webapp, broker, bus_stop.clone())?;
-    let mut feeding =
-        tokio::spawn(feed::run(event, webapp, bus, inbox, hub.clone(), health.part("web app to broker")));
+    let (taps, waiting) = Taps::new();
+    let mut feeding = tokio::spawn(feed::run(
+        event,
+        webapp,
+        bus,
+        inbox,
+        hub.clone(),
+        health.part("web app to broker"),
+        waiting,
+    ));
 
     let tasks = TaskTracker::new();
-    let routes = web::routes(App::new(settings, hub, plain, stop.clone(), tasks.clone()));
+    let routes = web::routes(App::new(settings, hub, taps, plain, stop.clone(), tasks.clone())?);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use protocol::EventId;
+use config::Secret;
+use protocol::{EventId, ProducerId};
 use serde::Deserialize;
 
 /// `[web]`: where pages are served and what they know.
@@ -15,6 +16,11 @@ pub struct Settings {
     pub port: u16,
     /// The event whose pages are served.
     pub event: EventId,
+    /// What this web app is called on the bus; of several, each has its own name.
+    pub name: ProducerId,
+    /// Signs dancers' cookies; the same one for all web apps of an event. By default made once and kept in the data
+    /// folder.
+    pub secret: Option<Secret>,
     /// What a dancer types, for example `https://app.example.org`. The QR code holds it. Without it, the
     /// name by which the page was asked for.
     pub public_url: Option<String>,
@@ -32,6 +38,8 @@ impl Default for Settings {
             host: IpAddr::from([0, 0, 0, 0]),
             port: 3002,
             event: "tonight".parse().expect("a slug"),
+            name: "web".parse().expect("a slug"),
+            secret: None,
             public_url: None,
             origins: Vec::new(),
             sockets_max: 20_000,

@@ -8,11 +8,18 @@ mod network;
 use dump::{
     a_dump_of_an_event_has_what_belongs_to_it, a_dump_that_was_loaded_is_dumped_the_same,
     an_interrupted_load_is_completed_by_the_next, the_newer_row_stays_whichever_came_first,
+    what_was_forgotten_here_is_not_brought_back,
 };
 use kit::Database;
-use pika_store::{CursorRow, Error, Event, Floor, PlayRow, Record, SetRow, Store, Token, TokenKind};
+use std::time::{Duration, Instant};
+
+use pika_store::{
+    CursorRow, DeskRow, Error, Event, Floor, LEASE_LASTS, PlayRow, Reaction, ReactionRow, Record, SetRow,
+    Store, Tally, Token, TokenKind, Watch,
+};
 use protocol::{
-    FloorAddress, JournalId, MessageId, Play, PlayId, PlayKind, PlayReport, SetId, SetRef, Track, V1,
+    FloorAddress, JournalId, MessageId, Play, PlayId, PlayKind, PlayReport, SetId, SetRef, TempoTally,
+    TempoWish, Track, V1,
 };
 
 /// Makes one test an engine, and one by a pooler in transaction mode, out of a story.
@@ -55,6 +62,15 @@ on_both_engines!(
     a_dump_of_an_event_has_what_belongs_to_it,
     an_interrupted_load_is_completed_by_the_next,
     the_newer_row_stays_whichever_came_first,
+    what_was_forgotten_here_is_not_brought_back,
+    a_flood_is_what_its_reports_are_one_by_one,
+    two_desks_in_one_batch_stay_apart,
+    a_dancer_counts_once_and_the_newest_counts,
+    a_forgotten_dancer_leaves_the_tally,
+    old_reactions_are_summed_up,
+    a_lease_has_one_holder,
+    who_lost_the_lease_writes_nothing,
+    a_desk_is_remembered,
 );
 
 async fn opened(database: Database) -> Store {
@@ -110,8 +126,8 @@ async fn titles(store: &Store) -> Vec<String> {
 
 async fn a_report_written_twice_is_one_play(store: Store) {
     let records = [play(report("booth", "One", PlayKind::Started, 10))];
-    store.record(&records, &[]).await.unwrap();
-    store.record(&records, &[]).await.unwrap();
+    store.record(&records, &[], None).await.unwrap();
+    store.record(&records, &[], None).await.unwrap();
     let plays = store.recent(&main_floor(), 10).await.unwrap();
     assert_eq!(plays.len(), 1);
     let (desk, past) = &plays[0];
@@ -122,22 +138,22 @@ async fn a_report_written_twice_is_one_play(store: Store) {
 async fn the_newest_report_is_the_truth_in_whatever_order(store: Store) {
     let old = play(report("booth", "Misspelt", PlayKind::Started, 10));
     let new = play(report("booth", "Right", PlayKind::Corrected, 20));
-    store.record(std::slice::from_ref(&new), &[]).await.unwrap();
-    store.record(&[old, new], &[]).await.unwrap();
+    store.record(std::slice::from_ref(&new), &[], None).await.unwrap();
+    store.record(&[old, new], &[], None).await.unwrap();
     assert_eq!(titles(&store).await, ["Right"]);
 }
 
 async fn another_desk_changes_nothing(store: Store) {
-    store.record(&[play(report("booth", "Mine", PlayKind::Started, 10))], &[]).await.unwrap();
-    store.record(&[play(report("rogue", "Stolen", PlayKind::Withdrawn, 20))], &[]).await.unwrap();
+    store.record(&[play(report("booth", "Mine", PlayKind::Started, 10))], &[], None).await.unwrap();
+    store.record(&[play(report("rogue", "Stolen", PlayKind::Withdrawn, 20))], &[], None).await.unwrap();
     assert_eq!(titles(&store).await, ["Mine"]);
     let set = store.last_set(&main_floor()).await.unwrap().unwrap();
     assert_eq!(set.desk.as_str(), "booth");
 }
 
 async fn a_withdrawn_play_is_not_shown(store: Store) {
-    store.record(&[play(report("booth", "Oops", PlayKind::Started, 10))], &[]).await.unwrap();
-    store.record(&[play(report("booth", "Oops", PlayKind::Withdrawn, 20))], &[]).await.unwrap();
+    store.record(&[play(report("booth", "Oops", PlayKind::Started, 10))], &[], None).await.unwrap();
+    store.record(&[play(report("booth", "Oops", PlayKind::Withdrawn, 20))], &[], None).await.unwrap();
     assert!(titles(&store).await.is_empty());
 }
 
@@ -153,9 +169,9 @@ async fn a_set_ends_once_and_keeps_its_start(store: Store) {
             ended_ms,
         })
     };
-    store.record(&[row(1_000, None)], &[]).await.unwrap();
+    store.record(&[row(1_000, None)], &[], None).await.unwrap();
     assert_eq!(store.last_set(&main_floor()).await.unwrap().unwrap().ended_ms, None);
-    store.record(&[row(9_000, Some(8_000)), row(9_000, None)], &[]).await.unwrap();
+    store.record(&[row(9_000, Some(8_000)), row(9_000, None)], &[], None).await.unwrap();
     let set = store.last_set(&main_floor()).await.unwrap().unwrap();
     assert_eq!((set.started_ms, set.ended_ms, set.dj.as_deref()), (1_000, Some(8_000), Some("DJ")));
 }
@@ -168,9 +184,9 @@ async fn a_cursor_never_goes_back(store: Store) {
         seq,
         updated_ms,
     };
-    store.record(&[], &[cursor(1, 7, 100)]).await.unwrap();
-    store.record(&[], &[cursor(1, 5, 200)]).await.unwrap();
-    store.record(&[], &[cursor(2, 1, 50)]).await.unwrap();
+    store.record(&[], &[cursor(1, 7, 100)], None).await.unwrap();
+    store.record(&[], &[cursor(1, 5, 200)], None).await.unwrap();
+    store.record(&[], &[cursor(2, 1, 50)], None).await.unwrap();
     let cursors = store.cursors(&"tonight".parse().unwrap()).await.unwrap();
     assert_eq!(cursors, [cursor(2, 1, 50), cursor(1, 7, 100)], "the one that moved last comes last");
 }
@@ -186,7 +202,7 @@ async fn all_or_nothing(store: Store) {
         seq: 1,
         updated_ms: 1,
     };
-    let outcome = store.record(&[play(bad)], &[cursor]).await;
+    let outcome = store.record(&[play(bad)], &[cursor], None).await;
     let cursors = store.cursors(&"tonight".parse().unwrap()).await.unwrap();
     match outcome {
         Ok(()) => assert_eq!(cursors.len(), 1),
@@ -236,9 +252,153 @@ async fn an_event_is_entered_once(store: Store) {
 async fn every_text_survives(store: Store) {
     for (at_ms, title) in (10..).zip(["Bølge", "'; drop table plays; --", "🐹 \u{202e}x", "a\\b\"c", "%_%"])
     {
-        store.record(&[play(report("booth", title, PlayKind::Corrected, at_ms))], &[]).await.unwrap();
+        store.record(&[play(report("booth", title, PlayKind::Corrected, at_ms))], &[], None).await.unwrap();
         assert_eq!(titles(&store).await, [title]);
     }
+}
+
+/// The play of that number.
+fn numbered(n: usize, title: &str, at_ms: i64) -> Record {
+    let mut row = report("booth", title, PlayKind::Corrected, at_ms);
+    row.report.play.id = PlayId::derived(&"booth".parse().unwrap(), "test", &n.to_string());
+    row.report.play.started_ms = 5_000 + n as i64;
+    play(row)
+}
+
+async fn a_flood_is_what_its_reports_are_one_by_one(store: Store) {
+    // Each of 150 plays three times, in an order in which the newest is neither first nor last.
+    let mut records = Vec::new();
+    for (at_ms, title) in [(20, "Second"), (30, "Third"), (10, "First")] {
+        records.extend((0..150).map(|n| numbered(n, &format!("{title} {n}"), at_ms)));
+    }
+    if let Record::Play(row) = &mut records[7] {
+        row.report.play.ended_ms = Some(9_000);
+    }
+    store.record(&records, &[], None).await.unwrap();
+    let plays = store.recent(&main_floor(), 1_000).await.unwrap();
+    assert_eq!(plays.len(), 150);
+    for (n, (_, past)) in plays.iter().rev().enumerate() {
+        assert_eq!(past.play.track.title.as_deref(), Some(&*format!("Third {n}")));
+        assert_eq!(past.play.ended_ms, (n == 7).then_some(9_000), "an end, once told, stays");
+    }
+}
+
+async fn two_desks_in_one_batch_stay_apart(store: Store) {
+    let mine = play(report("booth", "Mine", PlayKind::Started, 10));
+    let stolen = play(report("rogue", "Stolen", PlayKind::Withdrawn, 20));
+    let corrected = play(report("booth", "Mine, corrected", PlayKind::Corrected, 15));
+    store.record(&[mine, stolen, corrected], &[], None).await.unwrap();
+    assert_eq!(titles(&store).await, ["Mine, corrected"]);
+}
+
+fn play_id() -> PlayId {
+    PlayId::derived(&"booth".parse().unwrap(), "test", "the play")
+}
+
+fn reaction(dancer: &str, reaction: Reaction, at_ms: i64) -> Record {
+    Record::Reaction(ReactionRow { play_id: play_id(), dancer: dancer.parse().unwrap(), reaction, at_ms })
+}
+
+fn tally(likes: u32, (slower, perfect, faster): (u32, u32, u32), thanks: u32) -> Tally {
+    Tally { likes, tempo: TempoTally { slower, perfect, faster }, thanks }
+}
+
+async fn a_dancer_counts_once_and_the_newest_counts(store: Store) {
+    assert_eq!(store.tally(play_id()).await.unwrap(), Tally::default());
+    let (like, unlike) = (Reaction::Like(true), Reaction::Like(false));
+    let faster = Reaction::Tempo(Some(TempoWish::Faster));
+    let batch = [
+        reaction("one", like, 10),
+        reaction("one", like, 11),
+        reaction("two", like, 10),
+        reaction("two", faster, 10),
+        reaction("two", Reaction::Tempo(Some(TempoWish::Slower)), 9),
+        reaction("three", Reaction::Thanks, 10),
+    ];
+    store.record(&batch, &[], None).await.unwrap();
+    assert_eq!(store.tally(play_id()).await.unwrap(), tally(2, (0, 0, 1), 1));
+    // The same again, an older one that comes late, and a change of mind.
+    store.record(&batch, &[], None).await.unwrap();
+    let changes =
+        [reaction("one", unlike, 12), reaction("two", unlike, 9), reaction("two", Reaction::Tempo(None), 12)];
+    store.record(&changes, &[], None).await.unwrap();
+    assert_eq!(store.tally(play_id()).await.unwrap(), tally(1, (0, 0, 0), 1));
+    let Record::Reaction(thanks) = reaction("three", Reaction::Thanks, 10) else { panic!() };
+    assert!(store.reactions(play_id(), 100).await.unwrap().contains(&thanks));
+}
+
+async fn a_forgotten_dancer_leaves_the_tally(store: Store) {
+    let said = [reaction("one", Reaction::Like(true), 10), reaction("two", Reaction::Like(true), 10)];
+    store.record(&said, &[], None).await.unwrap();
+    assert_eq!(store.forget_dancer(&"one".parse().unwrap(), 20).await.unwrap(), 1);
+    // What comes late, from a phone that kept it, is not kept again. What is said anew is.
+    store.record(&said, &[], None).await.unwrap();
+    assert_eq!(store.tally(play_id()).await.unwrap(), tally(2, (0, 0, 0), 0));
+    assert_eq!(store.reactions(play_id(), 100).await.unwrap().len(), 1);
+    store.record(&[reaction("one", Reaction::Thanks, 21)], &[], None).await.unwrap();
+    assert_eq!(store.tally(play_id()).await.unwrap(), tally(2, (0, 0, 0), 1));
+}
+
+async fn old_reactions_are_summed_up(store: Store) {
+    let said = [
+        reaction("one", Reaction::Like(true), 10),
+        reaction("two", Reaction::Like(true), 20),
+        reaction("two", Reaction::Tempo(Some(TempoWish::Perfect)), 20),
+        reaction("three", Reaction::Like(false), 20),
+    ];
+    store.record(&said, &[], None).await.unwrap();
+    assert_eq!(store.fold_reactions(20).await.unwrap(), 0, "somebody said something since");
+    assert_eq!(store.fold_reactions(21).await.unwrap(), 1);
+    assert_eq!(store.fold_reactions(21).await.unwrap(), 0);
+    assert_eq!(store.reactions(play_id(), 100).await.unwrap(), []);
+    assert_eq!(store.tally(play_id()).await.unwrap(), tally(2, (0, 1, 0), 0));
+    store.record(&[reaction("four", Reaction::Like(true), 30)], &[], None).await.unwrap();
+    assert_eq!(store.tally(play_id()).await.unwrap(), tally(3, (0, 1, 0), 0));
+}
+
+async fn a_lease_has_one_holder(store: Store) {
+    let (mut first, mut second, start) = (Watch::default(), Watch::default(), Instant::now());
+    let held = store.try_lease("archive", "one", &mut first, start).await.unwrap().unwrap();
+    assert_eq!(held.fence, 1);
+    assert!(store.try_lease("archive", "two", &mut second, start).await.unwrap().is_none());
+    assert!(store.renew(&held).await.unwrap());
+    store.release(held).await.unwrap();
+    let next =
+        store.try_lease("archive", "two", &mut second, start + Duration::from_millis(1)).await.unwrap();
+    assert_eq!(next.unwrap().fence, 2, "given back, it need not be waited for");
+}
+
+async fn who_lost_the_lease_writes_nothing(store: Store) {
+    let (mut first, mut second, start) = (Watch::default(), Watch::default(), Instant::now());
+    let mut lost = store.try_lease("archive", "one", &mut first, start).await.unwrap().unwrap();
+    store.record(&[play(report("booth", "One", PlayKind::Started, 10))], &[], Some(&lost)).await.unwrap();
+    // It hangs, or is cut off from the database: the operating system's lock, where there is one, is gone with it.
+    lost.let_go_of_lock();
+    let mut taken = store.try_lease("archive", "two", &mut second, start).await.unwrap();
+    if taken.is_none() {
+        taken = store.try_lease("archive", "two", &mut second, start + LEASE_LASTS).await.unwrap();
+    }
+    assert_eq!(taken.unwrap().fence, 2);
+    assert!(!store.renew(&lost).await.unwrap());
+    let late = [play(report("booth", "Two", PlayKind::Corrected, 20))];
+    assert!(matches!(store.record(&late, &[], Some(&lost)).await, Err(Error::Superseded)));
+    assert_eq!(titles(&store).await, ["One"]);
+}
+
+async fn a_desk_is_remembered(store: Store) {
+    let desk = |app: &str, skew_ms| DeskRow {
+        floor: main_floor(),
+        desk: "booth".parse().unwrap(),
+        source: Some("virtualdj".into()),
+        app: app.into(),
+        skew_ms,
+        heard_ms: 5,
+    };
+    let records = [Record::Desk(desk("pika 0.1", Some(-1_500))), Record::Desk(desk("pika 0.2", None))];
+    for record in records {
+        store.record(&[record], &[], None).await.unwrap();
+    }
+    assert_eq!(store.desks(&"tonight".parse().unwrap()).await.unwrap(), [desk("pika 0.2", Some(-1_500))]);
 }
 
 #[tokio::test]

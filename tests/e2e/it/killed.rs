@@ -139,8 +139,8 @@ async fn a_clean_stop_is_quick_and_says_goodbye() {
     let mut dj = Dj::new(folder.path());
     let database = Database::sqlite(folder.path());
     let mut pika = up(folder.path(), &database, &dj, &[]).await;
-    dj.plays("One");
-    pika.shows("One").await;
+    dj.plays("Half Life");
+    pika.shows("Half Life").await;
     let status = pika.program.stop().await;
     assert!(status.success(), "{status}");
     dj.is_archived(&database.plays().await.unwrap()).unwrap();

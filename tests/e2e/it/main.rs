@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod archive;
+mod archivers;
 mod bad_input;
 mod demo;
 mod export;
@@ -13,6 +14,7 @@ mod integrating;
 mod killed;
 mod other_brokers;
 mod page;
+mod reactions;
 mod road;
 mod size;
 mod tunnel;

@@ -37,6 +37,15 @@ pub fn get_with(address: &str, path: &str, headers: &[(&str, &str)]) -> Result<A
     raw(address, format!("{request}\r\n").as_bytes())
 }
 
+/// Posts a body to `path` at `host:port`.
+pub fn post(address: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer, String> {
+    let mut request = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
+        request += &format!("{name}: {value}\r\n");
+    }
+    raw(address, format!("{request}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes())
+}
+
 /// Sends bytes and reads the answer to the end.
 pub fn raw(address: &str, request: &[u8]) -> Result<Answer, String> {
     let fail = |error: std::io::Error| error.to_string();

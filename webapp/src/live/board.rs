@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
-use protocol::{Announcement, FloorAddress, FloorTopic, Info, Message, NowPlaying, PastPlay, Topic};
+use protocol::{
+    Announcement, FloorAddress, FloorTopic, Info, Message, NowPlaying, PastPlay, Reactions, Topic,
+};
 
 /// Without the broker for this long, what we know is no longer current.
 const BROKER_GRACE_MS: i64 = 10_000;
@@ -22,7 +24,7 @@ pub struct Board {
 struct Heard {
     now: Option<NowPlaying>,
     history: Vec<PastPlay>,
-    listeners: u32,
+    reactions: Option<Reactions>,
     announcement: Option<Announcement>,
 }
 
@@ -51,6 +53,7 @@ pub struct FloorView {
     /// Newest first, without the current play.
     pub history: Vec<PastPlay>,
     pub listeners: u32,
+    pub reactions: Option<Reactions>,
     pub announcement: Option<String>,
 }
 
@@ -105,7 +108,7 @@ impl Board {
                     (FloorTopic::History, Message::History(history)) => floor.history = history.plays,
                     (FloorTopic::History, Message::Cleared) => floor.history.clear(),
                     (FloorTopic::Reactions, Message::Reactions(reactions)) => {
-                        floor.listeners = reactions.listeners
+                        floor.reactions = Some(reactions)
                     }
                     (FloorTopic::Announcement, Message::Announcement(said)) => {
                         floor.announcement = Some(said)
@@ -148,7 +151,8 @@ impl Board {
             signal: if stale || cut_off { Signal::Lost } else { Signal::Live },
             now: floor.now.clone(),
             history: floor.history.clone(),
-            listeners: floor.listeners,
+            listeners: floor.reactions.as_ref().map_or(0, |reactions| reactions.listeners),
+            reactions: floor.reactions.clone(),
             announcement: said.map(|said| said.text.clone()),
         })
     }

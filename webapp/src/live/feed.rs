@@ -8,12 +8,14 @@ use config::Stop;
 use config::clock::{now_ms, seed};
 use config::health::Part;
 use protocol::{
-    Audience, EventId, FloorAddress, FloorId, FloorTopic, IdSource, ProducerId, Topic, V1, message,
+    Audience, EventId, FloorAddress, FloorId, FloorTopic, IdSource, Message, ProducerId, Topic, V1, message,
 };
+use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::live::board::{Board, Change};
 use crate::live::hub::Hub;
+use crate::live::taps::{Unconfirmed, Waiting};
 
 /// Joining must not tell everyone: the listeners' number goes out this often, and only if it changed.
 const AUDIENCE_EVERY_MS: i64 = 2_000;
@@ -37,7 +39,10 @@ pub(crate) fn open(
         client_id: format!("webapp-{event}-{webapp}"),
         // It names the floors, and they are then asked for one by one: not every broker hands out retained
         // messages to a wildcard.
-        subscriptions: vec![Topic::Info(event.clone()).to_string()],
+        subscriptions: vec![
+            Topic::Info(event.clone()).to_string(),
+            Topic::Cursor(event.clone(), webapp.clone()).to_string(),
+        ],
         will: Some((topic, message::write(&nobody).into())),
     };
     bus::open(options, stop)
@@ -51,9 +56,11 @@ pub(crate) async fn run(
     mut inbox: Inbox,
     hub: Hub,
     health: Part,
+    mut taps: mpsc::Receiver<Waiting>,
 ) {
     let mut feed = Feed {
         board: Board::default(),
+        unconfirmed: Unconfirmed::new(webapp.clone()),
         audience: Topic::Audience(event, webapp),
         told: None,
         told_ms: 0,
@@ -80,8 +87,19 @@ pub(crate) async fn run(
                 // Time alone turns a song into "no signal" and ends an announcement.
                 feed.show(&feed.board.floors());
                 feed.tell_audience();
+                feed.unconfirmed.tick();
+            }
+            Some(tap) = taps.recv(), if feed.unconfirmed.has_room() => {
+                feed.unconfirmed.take(tap);
+                // What is there already goes out with it.
+                while feed.unconfirmed.has_room()
+                    && let Ok(more) = taps.try_recv()
+                {
+                    feed.unconfirmed.take(more);
+                }
             }
         }
+        feed.unconfirmed.send(&feed.bus);
     }
 }
 
@@ -94,6 +112,7 @@ struct Feed {
     bus: Bus,
     hub: Hub,
     health: Part,
+    unconfirmed: Unconfirmed,
 }
 
 impl Feed {
@@ -102,11 +121,13 @@ impl Feed {
             Incoming::Connected => {
                 self.board.connection(true, now_ms());
                 self.health.ready();
+                self.unconfirmed.reconnected();
             }
             Incoming::Lost => {
                 self.board.connection(false, now_ms());
                 self.health.lacks("the connection is lost, and tried again");
             }
+            Incoming::Message { message: Message::Cursor(cursor), .. } => self.unconfirmed.confirm(&cursor),
             Incoming::Message { topic, message, .. } => match self.board.apply(topic, message) {
                 Change::Nothing => {}
                 Change::Floor(address) => {

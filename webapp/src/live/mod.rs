@@ -2,5 +2,6 @@
 
 pub mod board;
 pub mod hub;
+pub mod taps;
 
 pub(crate) mod feed;

@@ -4,25 +4,14 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use protocol::FloorAddress;
 
-use crate::live::hub;
-use crate::web::{App, Problem};
-
-fn state(app: &App, (event, floor): (String, String)) -> Result<hub::State, Problem> {
-    let address: FloorAddress = format!("{event}/{floor}").parse().map_err(|_| Problem::NotFound)?;
-    app.hub.state(&address).ok_or(if app.hub.views().is_empty() {
-        Problem::Starting
-    } else {
-        Problem::NotFound
-    })
-}
+use crate::web::{App, Problem, floor_state};
 
 pub(super) async fn now_json(
     State(app): State<App>,
     Path(path): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let state = state(&app, path)?;
+    let state = floor_state(&app, path)?;
     Ok((FRESH, Json(&state.view.now)).into_response())
 }
 
@@ -30,7 +19,7 @@ pub(super) async fn now_text(
     State(app): State<App>,
     Path(path): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let state = state(&app, path)?;
+    let state = floor_state(&app, path)?;
     let play = state.view.now.as_ref().and_then(|now| now.play.as_ref());
     let line = play.map(|play| play.track.line()).unwrap_or_default();
     Ok((FRESH, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{line}\n")).into_response())
@@ -40,8 +29,16 @@ pub(super) async fn history(
     State(app): State<App>,
     Path(path): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let state = state(&app, path)?;
+    let state = floor_state(&app, path)?;
     Ok((FRESH, Json(&state.view.history)).into_response())
+}
+
+pub(super) async fn reactions(
+    State(app): State<App>,
+    Path(path): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let state = floor_state(&app, path)?;
+    Ok((FRESH, Json(&state.view.reactions)).into_response())
 }
 
 const FRESH: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];

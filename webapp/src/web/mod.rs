@@ -2,28 +2,34 @@
 
 mod api;
 mod assets;
+mod dancer;
 mod frames;
 mod pages;
 mod problem;
 mod socket;
+mod taps;
 mod tunnel;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use anyhow::Context;
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::routing::get;
+use axum::routing::{get, post};
 use config::Stop;
+use protocol::FloorAddress;
 use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::live::hub::Hub;
+use crate::live::hub::{self, Hub};
+use crate::live::taps::Taps;
 use crate::settings::Settings;
 
 pub(crate) use assets::accent_path;
 pub use assets::{Asset, Assets};
+use dancer::Dancers;
 pub use problem::Problem;
 
 /// What every handler can ask. Cheap to clone.
@@ -31,6 +37,8 @@ pub use problem::Problem;
 pub struct App {
     settings: Arc<Settings>,
     hub: Hub,
+    taps: Taps,
+    dancers: Dancers,
     assets: Arc<Assets>,
     stop: Stop,
     /// Sockets outlive their request; a stop waits for them here.
@@ -45,21 +53,41 @@ impl App {
     pub(crate) fn new(
         settings: Settings,
         hub: Hub,
+        taps: Taps,
         broker: Option<(String, u16)>,
         stop: Stop,
         tasks: TaskTracker,
-    ) -> Self {
-        Self {
+    ) -> anyhow::Result<Self> {
+        // Without a secret of the operator's, dancers are the same until we stop.
+        let random = || {
+            let mut bytes = [0; 32];
+            getrandom::fill(&mut bytes).map(|()| bytes.to_vec())
+        };
+        let secret = settings.secret.as_ref().map(|secret| secret.reveal().as_bytes().to_vec());
+        let secret = secret.map_or_else(random, Ok).context("draw a secret for dancers' cookies")?;
+        Ok(Self {
             settings: settings.into(),
             hub,
+            taps,
+            dancers: Dancers::new(&secret),
             assets: Arc::new(Assets::load()),
             stop,
             tasks,
             sockets: Arc::default(),
             tunnels: Arc::default(),
             broker: broker.map(Arc::new),
-        }
+        })
     }
+}
+
+/// The newest state of the floor that a path names.
+fn floor_state(app: &App, (event, floor): (String, String)) -> Result<hub::State, Problem> {
+    let address: FloorAddress = format!("{event}/{floor}").parse().map_err(|_| Problem::NotFound)?;
+    app.hub.state(&address).ok_or(if app.hub.views().is_empty() {
+        Problem::Starting
+    } else {
+        Problem::NotFound
+    })
 }
 
 /// Everything we answer to.
@@ -77,6 +105,10 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/api/v1/{event}/{floor}/now.json", get(api::now_json))
         .route("/api/v1/{event}/{floor}/now.txt", get(api::now_text))
         .route("/api/v1/{event}/{floor}/history", get(api::history))
+        .route("/api/v1/{event}/{floor}/reactions", get(api::reactions))
+        .route("/api/v1/{event}/{floor}/like", post(taps::like))
+        .route("/api/v1/{event}/{floor}/tempo", post(taps::tempo))
+        .route("/api/v1/{event}/{floor}/thanks", post(taps::thanks))
         .route("/assets/{name}", get(assets::serve))
         .route("/favicon.ico", get(assets::favicon))
         .fallback(pages::nowhere)

@@ -7,10 +7,9 @@ use maud::Render;
 use protocol::FloorAddress;
 use serde::Deserialize;
 
-use crate::live::hub;
 use crate::views;
 use crate::views::layout::Document;
-use crate::web::{App, Problem};
+use crate::web::{App, Problem, floor_state};
 
 pub(super) async fn lobby(State(app): State<App>) -> Response {
     floors(&app, None)
@@ -36,7 +35,7 @@ fn floors(app: &App, event: Option<&str>) -> Response {
 }
 
 pub(super) async fn floor(State(app): State<App>, Path((event, floor)): Path<(String, String)>) -> Response {
-    match find(&app, &event, &floor) {
+    match floor_state(&app, (event, floor)) {
         Ok(state) => {
             show(views::floor::FloorPage { view: &state.view, number: state.number }.document(&app.assets))
         }
@@ -50,7 +49,7 @@ pub(super) async fn fragments(
     Path((event, floor)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    let state = match find(&app, &event, &floor) {
+    let state = match floor_state(&app, (event, floor)) {
         Ok(state) => state,
         Err(problem) => return problem.plain(),
     };
@@ -63,15 +62,6 @@ pub(super) async fn fragments(
     let html: String = state.fragments.iter().map(|fragment| &*fragment.html).collect();
     let html = format!("{}{html}", views::floor::Clock::now(&app.assets).render().into_string());
     (kept, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response()
-}
-
-fn find(app: &App, event: &str, floor: &str) -> Result<hub::State, Problem> {
-    let address: FloorAddress = format!("{event}/{floor}").parse().map_err(|_| Problem::NotFound)?;
-    app.hub.state(&address).ok_or(if app.hub.views().is_empty() {
-        Problem::Starting
-    } else {
-        Problem::NotFound
-    })
 }
 
 #[derive(Debug, Deserialize)]

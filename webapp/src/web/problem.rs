@@ -19,6 +19,12 @@ pub enum Problem {
     ForeignOrigin,
     /// More sockets than we promised to hold.
     Full,
+    /// A tap for something that was not played here, or long ago.
+    UnknownPlay,
+    /// Neither JSON nor a form.
+    WrongType,
+    /// More taps than the archive takes at the moment.
+    Busy,
     /// The same for MQTT clients.
     TunnelsFull,
     /// The broker does not answer.
@@ -30,8 +36,11 @@ pub enum Problem {
 impl Problem {
     fn status(self) -> StatusCode {
         match self {
-            Problem::NotFound => StatusCode::NOT_FOUND,
-            Problem::Starting | Problem::Full | Problem::TunnelsFull => StatusCode::SERVICE_UNAVAILABLE,
+            Problem::NotFound | Problem::UnknownPlay => StatusCode::NOT_FOUND,
+            Problem::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Problem::Starting | Problem::Full | Problem::TunnelsFull | Problem::Busy => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Problem::BadRequest(_) => StatusCode::BAD_REQUEST,
             Problem::ForeignOrigin => StatusCode::FORBIDDEN,
             Problem::BrokerAway => StatusCode::BAD_GATEWAY,
@@ -44,6 +53,9 @@ impl Problem {
             Problem::NotFound => "There is nothing here. Scan the code on the wall once more?",
             Problem::Starting => "The floor is being set up. This page tries again by itself.",
             Problem::BadRequest(what) => what,
+            Problem::UnknownPlay => "This track is not among the last ones of the floor.",
+            Problem::WrongType => "Send JSON or a form.",
+            Problem::Busy => "Too much at once. Try again in a moment.",
             Problem::ForeignOrigin => "Only our own pages may do this.",
             Problem::TunnelsFull => {
                 "As many MQTT clients are connected here as this server takes. Try later."
