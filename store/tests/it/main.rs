@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod dump;
+mod migrations;
 mod network;
+mod pages;
 
 use dump::{
     a_dump_of_an_event_has_what_belongs_to_it, a_dump_that_was_loaded_is_dumped_the_same,
@@ -11,6 +13,10 @@ use dump::{
     what_was_forgotten_here_is_not_brought_back,
 };
 use kit::Database;
+use pages::{
+    a_dancer_finds_its_likes_the_newest_first, a_set_has_its_plays_and_how_they_were_taken,
+    an_event_has_its_sets_in_their_order, the_plays_of_a_track_are_liked_together,
+};
 use std::time::{Duration, Instant};
 
 use pika_store::{
@@ -63,6 +69,10 @@ on_both_engines!(
     an_interrupted_load_is_completed_by_the_next,
     the_newer_row_stays_whichever_came_first,
     what_was_forgotten_here_is_not_brought_back,
+    an_event_has_its_sets_in_their_order,
+    a_set_has_its_plays_and_how_they_were_taken,
+    a_dancer_finds_its_likes_the_newest_first,
+    the_plays_of_a_track_are_liked_together,
     a_flood_is_what_its_reports_are_one_by_one,
     two_desks_in_one_batch_stay_apart,
     a_dancer_counts_once_and_the_newest_counts,
