@@ -68,16 +68,17 @@ impl<T> Outbox<T> {
         news
     }
 
-    /// Starts over from the lowest unconfirmed entry: after a reconnect, or when the archive was away.
+    /// Starts over from the lowest unconfirmed entry: after a reconnect, or when another archiver begins.
     pub fn rewind(&mut self) {
         self.sent = 0;
+        self.retry_after_ms = RETRY_AFTER_MS;
     }
 
     /// Starts over if the cursor has stood still for too long. Returns whether it did.
     pub fn rewind_if_stuck(&mut self, now_ms: i64) -> bool {
         let stuck = self.sent > 0 && now_ms - self.moved_ms >= self.retry_after_ms;
         if stuck {
-            self.rewind();
+            self.sent = 0;
             self.moved_ms = now_ms;
             self.retry_after_ms = (self.retry_after_ms * 2).min(RETRY_AFTER_MS_MAX);
         }
@@ -146,9 +147,13 @@ mod tests {
         assert_eq!(drain(&mut outbox, 1_003_000).len(), 3);
         assert!(!outbox.rewind_if_stuck(1_008_999));
         assert!(outbox.rewind_if_stuck(1_009_000));
-        assert!(outbox.confirm(1, 1_009_000));
-        drain(&mut outbox, 1_009_000);
-        assert!(outbox.rewind_if_stuck(1_012_000), "a confirmation makes it quick again");
+        outbox.rewind();
+        drain(&mut outbox, 1_010_000);
+        assert!(outbox.rewind_if_stuck(1_013_000), "who begins anew is asked as soon as at first");
+        drain(&mut outbox, 1_013_000);
+        assert!(outbox.confirm(1, 1_014_000));
+        drain(&mut outbox, 1_014_000);
+        assert!(outbox.rewind_if_stuck(1_017_000), "a confirmation makes it quick again");
     }
 
     #[test]

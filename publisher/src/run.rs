@@ -80,6 +80,7 @@ pub async fn run(settings: Settings, home: Home, broker: BrokerUrl, stop: Stop) 
         subscriptions: vec![
             Topic::Cursor(home.event.clone(), ProducerId::from(desk.clone())).to_string(),
             topic(DeskTopic::Status).to_string(),
+            Topic::Info(home.event.clone()).to_string(),
         ],
         will: Some((topic(DeskTopic::Status), status(Presence::Offline).into())),
     };
@@ -131,6 +132,8 @@ struct Desk {
     bus: Bus,
     state: Option<DeskState>,
     state_told_ms: i64,
+    /// Whose turn it is to archive.
+    term: Option<u64>,
 }
 
 impl Desk {
@@ -155,6 +158,7 @@ impl Desk {
             bus,
             state: None,
             state_told_ms: 0,
+            term: None,
         }
     }
 
@@ -255,6 +259,13 @@ impl Desk {
                 {
                     // It is only sent again after a restart.
                     tracing::warn!("cannot note a confirmation: {:#}", anyhow::Error::from(error));
+                }
+            }
+            // Another archiver begins: what the one before had not stored is gone with it.
+            Incoming::Message { message: Message::Info(info), .. } => {
+                if self.term != info.term {
+                    self.term = info.term;
+                    self.outbox.rewind();
                 }
             }
             // An old connection of ours was buried just now; we are alive.

@@ -33,11 +33,27 @@ enum Chore {
     Tidy,
     /// Fuzzes what reads bytes from outside
     Fuzz(fuzz::Fuzz),
+    /// A night in which everything breaks that can: no play and no confirmed tap may be lost, doubled or invented
+    Fault(Fault),
     /// Measures; prints, never fails on a figure
     Bench {
         #[command(subcommand)]
         what: bench::Bench,
     },
+}
+
+/// The seed repeats the schedule.
+#[derive(Debug, clap::Args)]
+struct Fault {
+    /// [default: the time]
+    #[arg(long)]
+    seed: Option<u64>,
+    #[arg(long, default_value_t = 200)]
+    faults: u64,
+    #[arg(long, default_value_t = 5)]
+    desks: u64,
+    #[arg(long, default_value_t = 200)]
+    dancers: u64,
 }
 
 fn main() -> ExitCode {
@@ -46,6 +62,7 @@ fn main() -> ExitCode {
         Chore::Ci => ci(),
         Chore::Tidy => tidy::tidy(),
         Chore::Fuzz(fuzz) => fuzz::run(&fuzz),
+        Chore::Fault(fault) => bad_night(&fault),
         Chore::Bench { what } => bench::run(what),
     };
     match outcome {
@@ -62,6 +79,18 @@ fn ci() -> anyhow::Result<()> {
     cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     tidy::tidy()?;
     test(&[])
+}
+
+fn bad_night(fault: &Fault) -> anyhow::Result<()> {
+    tools::install(tools::TESTS)?;
+    cargo(&["build", "--package", "pika"])?;
+    let executable = target().join("debug/pika");
+    let now = || std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs());
+    let seed = fault.seed.unwrap_or_else(now);
+    let plan = [seed, fault.faults, fault.desks, fault.dancers].map(|number| number.to_string());
+    let mut arguments = vec!["run", "--quiet", "--package", "pika-e2e", "--example", "fault", "--"];
+    arguments.extend(plan.iter().map(String::as_str));
+    cargo_with(&arguments, &[("PIKA_BIN", &executable.to_string_lossy())])
 }
 
 fn test(rest: &[String]) -> anyhow::Result<()> {

@@ -411,6 +411,30 @@ async fn a_desk_is_remembered(store: Store) {
     assert_eq!(store.desks(&"tonight".parse().unwrap()).await.unwrap(), [desk("pika 0.2", Some(-1_500))]);
 }
 
+/// What is written after the disk was full is on disk, for others to see.
+#[tokio::test]
+async fn a_full_disk_is_away_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = kit::disk::Disk::mount(&folder.path().join("disk"), 8) else { return };
+    let database = Database::sqlite(&folder.path().join("disk"));
+    let (store, other) = (opened(database).await, Database::sqlite(&folder.path().join("disk")).store());
+    store.record(&[numbered(0, "Before", 10)], &[], None).await.unwrap();
+    disk.fill();
+    for round in 1..=5 {
+        let batch: Vec<_> = (0..200).map(|n| numbered(n, &format!("Full {round}"), 10 + round)).collect();
+        let outcome = tokio::time::timeout(kit::wait::PATIENCE, store.record(&batch, &[], None)).await;
+        let outcome = outcome.expect("an answer");
+        assert!(matches!(outcome, Err(Error::Away(_))), "{outcome:?}");
+    }
+    disk.free();
+    for round in 6..=9 {
+        let title = format!("Free {round}");
+        store.record(&[numbered(0, &title, 10 + round)], &[], None).await.unwrap();
+        let seen = other.recent(&main_floor(), 1).await.unwrap();
+        assert_eq!(seen[0].1.play.track.title.as_deref(), Some(&*title));
+    }
+}
+
 #[tokio::test]
 async fn an_absent_database_is_away_and_not_refused() {
     let store = Store::open(&"postgres://pika@127.0.0.1:9/pika".parse().unwrap()).unwrap();

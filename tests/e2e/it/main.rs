@@ -8,6 +8,7 @@ mod archivers;
 mod bad_input;
 mod demo;
 mod export;
+mod fault;
 mod health;
 mod hostile;
 mod integrating;

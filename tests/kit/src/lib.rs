@@ -6,12 +6,16 @@
 pub mod brokers;
 pub mod browser;
 pub mod database;
+pub mod disk;
 pub mod dj;
+pub mod fault;
 pub mod http;
 pub mod mosquitto;
 pub mod mqtt;
 pub mod ports;
+pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod wait;
 
 pub use brokers::Broker;

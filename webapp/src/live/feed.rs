@@ -128,19 +128,24 @@ impl Feed {
                 self.health.lacks("the connection is lost, and tried again");
             }
             Incoming::Message { message: Message::Cursor(cursor), .. } => self.unconfirmed.confirm(&cursor),
-            Incoming::Message { topic, message, .. } => match self.board.apply(topic, message) {
-                Change::Nothing => {}
-                Change::Floor(address) => {
-                    if !changed.contains(&address) {
-                        changed.push(address);
+            Incoming::Message { topic, message, .. } => {
+                if let Message::Info(info) = &message {
+                    self.unconfirmed.archived_by(info.term);
+                }
+                match self.board.apply(topic, message) {
+                    Change::Nothing => {}
+                    Change::Floor(address) => {
+                        if !changed.contains(&address) {
+                            changed.push(address);
+                        }
+                    }
+                    Change::All => {
+                        *changed = self.board.floors();
+                        self.hub.only(changed);
+                        self.follow(changed);
                     }
                 }
-                Change::All => {
-                    *changed = self.board.floors();
-                    self.hub.only(changed);
-                    self.follow(changed);
-                }
-            },
+            }
         }
     }
 

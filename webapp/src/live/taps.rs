@@ -61,6 +61,8 @@ pub(crate) struct Unconfirmed {
     journal: JournalId,
     seq: u64,
     outbox: Outbox<Tap>,
+    /// Whose turn it is to archive.
+    term: Option<u64>,
     waiting: VecDeque<(u64, oneshot::Sender<()>)>,
     ids: IdSource,
 }
@@ -69,7 +71,15 @@ impl Unconfirmed {
     pub(crate) fn new(producer: ProducerId) -> Self {
         let mut ids = IdSource::seeded(seed());
         let journal = ids.journal(now_ms());
-        Self { producer, journal, seq: 0, outbox: Outbox::default(), waiting: VecDeque::new(), ids }
+        Self {
+            producer,
+            journal,
+            seq: 0,
+            outbox: Outbox::default(),
+            term: None,
+            waiting: VecDeque::new(),
+            ids,
+        }
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -117,6 +127,14 @@ impl Unconfirmed {
     /// What was under way is lost with the old connection; what arrived after all does no harm twice.
     pub(crate) fn reconnected(&mut self) {
         self.outbox.rewind();
+    }
+
+    /// Another archiver begins: what the one before had not stored is gone with it.
+    pub(crate) fn archived_by(&mut self, term: Option<u64>) {
+        if self.term != term {
+            self.term = term;
+            self.outbox.rewind();
+        }
     }
 
     pub(crate) fn tick(&mut self) {

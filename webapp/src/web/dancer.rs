@@ -1,6 +1,7 @@
 //! Who a dancer is: a number drawn at random, in a cookie that only we can make.
 
 use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
 use protocol::DancerId;
 use ring::hmac;
 
@@ -24,6 +25,15 @@ pub(crate) struct Dancers(hmac::Key);
 pub(super) struct Dancer {
     pub(super) id: DancerId,
     pub(super) cookie: Option<HeaderValue>,
+}
+
+impl Dancer {
+    /// Sees to it that the browser remembers who it is.
+    pub(super) fn remember(self, response: &mut Response) {
+        if let Some(cookie) = self.cookie {
+            response.headers_mut().insert(header::SET_COOKIE, cookie);
+        }
+    }
 }
 
 impl Dancers {

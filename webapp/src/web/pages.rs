@@ -34,10 +34,20 @@ fn floors(app: &App, event: Option<&str>) -> Response {
     }
 }
 
-pub(super) async fn floor(State(app): State<App>, Path((event, floor)): Path<(String, String)>) -> Response {
-    match floor_state(&app, (event, floor)) {
+pub(super) async fn floor(
+    State(app): State<App>,
+    Path(path): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    match floor_state(&app, path) {
         Ok(state) => {
-            show(views::floor::FloorPage { view: &state.view, number: state.number }.document(&app.assets))
+            let page = views::floor::FloorPage { view: &state.view, number: state.number };
+            let mut response = show(page.document(&app.assets));
+            // From now on this browser is one dancer, so that a tap sent twice is not one of two.
+            if let Some(dancer) = app.dancers.of(&headers) {
+                dancer.remember(&mut response);
+            }
+            response
         }
         Err(problem) => problem.page(&app.assets),
     }

@@ -78,11 +78,9 @@ async fn tap(
                 let status = if stored { StatusCode::OK } else { StatusCode::ACCEPTED };
                 (status, Json(json!({ "stored": stored }))).into_response()
             };
-            let headers = response.headers_mut();
-            headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-            if let Some(cookie) = dancer.cookie {
-                headers.insert(header::SET_COOKIE, cookie);
-            }
+            let no_store = header::HeaderValue::from_static("no-store");
+            response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+            dancer.remember(&mut response);
             response
         }
         Err(problem) if wants_page => problem.page(&app.assets),

@@ -1,0 +1,19 @@
+//! The short form of `cargo xtask fault`.
+
+use kit::fault::{self, Engine, Plan};
+
+async fn a_bad_night_on(engine: Engine) {
+    let report = fault::run(Plan { seed: 7, faults: 8, desks: 3, dancers: 20, engine }).await;
+    println!("{report:?}");
+    assert!(report.plays > 10 && report.taps > 20, "something happened: {report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_night_on_sqlite() {
+    a_bad_night_on(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_night_on_postgres() {
+    a_bad_night_on(Engine::Postgres).await;
+}
