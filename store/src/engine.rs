@@ -197,35 +197,44 @@ impl Store {
     /// Brings the schema up to date. Safe to call from several programs at once.
     pub async fn migrate(&self) -> Result<(), Error> {
         let migrator = sqlx::migrate!("./migrations");
-        match &self.engine {
-            Engine::Sqlite { write, .. } => self.migrate_sqlite(write, &migrator).await,
-            Engine::Postgres(postgres) => postgres.migrate(&migrator).await.map_err(migration),
-        }
+        self.reach().await?;
+        let migrated = match &self.engine {
+            Engine::Sqlite { write, .. } => migrate_sqlite(write, &migrator).await,
+            Engine::Postgres(postgres) => postgres.migrate(&migrator).await,
+        };
+        migrated.map_err(|error| match error {
+            MigrateError::Execute(error) => match Error::from(error) {
+                Error::Refused(error) => Error::Migration(error.into()),
+                away => away,
+            },
+            other => Error::Migration(other),
+        })
     }
 
-    async fn migrate_sqlite(&self, write: &SqlitePool, migrator: &Migrator) -> Result<(), Error> {
+    /// Connects, so that an absent server is told apart from a bad migration. While another program makes a new SQLite
+    /// file ready, nobody is let in, and nobody can wait in line.
+    async fn reach(&self) -> Result<(), Error> {
         let mut tries = 1;
         loop {
-            // Connects first, so that an absent file is told apart from a bad migration.
-            let outcome = match self.ping().await {
-                Ok(()) => migrator.run(write).await.map_err(migration),
-                // While another program makes a new file ready, nobody is let in, and nobody waits in line.
-                Err(Error::Away(error)) if is_busy(&error) => Err(Error::Away(error)),
-                Err(error) => return Err(error),
-            };
-            // Of two that begin at the same moment one is refused what the other has just done, and finds it done
-            // when it looks again.
-            if outcome.is_ok() || tries == MIGRATE_TRIES {
-                return outcome;
+            match self.ping().await {
+                Err(Error::Away(error)) if is_busy(&error) && tries < MIGRATE_TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                reached => return reached,
             }
-            tries += 1;
-            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), Error> {
         on_engine!(&self.engine, write pool => sqlx::query("select 1").execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Lets the database look at what is in there, so that it finds the right ways. It does so by itself, too, in time.
+    pub async fn analyze(&self) -> Result<(), Error> {
+        on_engine!(&self.engine, write pool => sqlx::query("analyze").execute(pool).await.map(drop))?;
         Ok(())
     }
 
@@ -241,20 +250,24 @@ impl Store {
     }
 }
 
-fn migration(error: MigrateError) -> Error {
-    match error {
-        MigrateError::Execute(error) => match Error::from(error) {
-            Error::Refused(error) => Error::Migration(error.into()),
-            away => away,
-        },
-        other => Error::Migration(other),
-    }
-}
-
 /// SQLite's primary result code 5: somebody else uses the file in a way that allows nobody beside.
 fn is_busy(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == 5)
+}
+
+/// Of two programs that begin at the same moment one is refused what the other has just done, and finds it done when it
+/// looks again.
+async fn migrate_sqlite(write: &SqlitePool, migrator: &Migrator) -> Result<(), MigrateError> {
+    let mut tries = 1;
+    loop {
+        let Err(error) = migrator.run(write).await else { return Ok(()) };
+        if tries == MIGRATE_TRIES {
+            return Err(error);
+        }
+        tries += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 fn sqlite(path: &Path) -> Engine {

@@ -14,6 +14,10 @@ pub enum Bench {
     Size,
     /// Our broker beside mosquitto and a bare rumqttd
     Broker,
+    /// Plays through MQTT into the archive, committed and confirmed, on both engines
+    Ingest,
+    /// What pages ask of a million plays and ten million reactions, on both engines
+    Queries,
 }
 
 /// Runs one, on the release build.
@@ -24,13 +28,16 @@ pub fn run(what: Bench) -> anyhow::Result<()> {
         Bench::Road => "road",
         Bench::Size => "size",
         Bench::Broker => return broker::run(),
+        Bench::Ingest => "ingest",
+        Bench::Queries => "queries",
     };
     let executable = root().join("target/release/pika");
     let executable = std::env::var_os("CARGO_TARGET_DIR")
         .map_or(executable, |target| std::path::PathBuf::from(target).join("release/pika"));
     let executable = executable.to_string_lossy().into_owned();
     cargo_with(
-        &["run", "--quiet", "--package", "pika-e2e", "--example", example],
+        // The load runs on the same cores, and should not be what is measured.
+        &["run", "--release", "--quiet", "--package", "pika-e2e", "--example", example],
         &[("PIKA_BIN", executable.as_str())],
     )
 }
