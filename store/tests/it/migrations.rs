@@ -60,16 +60,23 @@ fn what_was_shipped_is_not_changed() {
     assert_eq!(ALL.iter().count(), RECORDED.len(), "a new migration goes on record here");
 }
 
-/// Makes an old database and a new one, brings the old one up to date, and compares what `$schemas` say of both.
-macro_rules! migrates {
-    ($old:expr, $new:expr, $connection:ty, $schemas:expr) => {{
-        let (before, fresh) = ($old, $new);
-        let mut connection = <$connection>::connect(&before.url).await.unwrap();
+/// Makes the database as the old release left it.
+macro_rules! make_old {
+    ($connection:ty, $url:expr) => {
+        let mut connection = <$connection>::connect(&$url).await.unwrap();
         old().run(&mut connection).await.unwrap();
         for row in ROWS {
             sqlx::query(*row).execute(&mut connection).await.unwrap();
         }
         connection.close().await.unwrap();
+    };
+}
+
+/// Makes an old database and a new one, brings the old one up to date, and compares what `$schemas` say of both.
+macro_rules! migrates {
+    ($old:expr, $new:expr, $connection:ty, $schemas:expr) => {{
+        let (before, fresh) = ($old, $new);
+        make_old!($connection, before.url);
         let mut described = Vec::new();
         for database in [&before, &fresh] {
             let store = database.store();
@@ -101,8 +108,7 @@ select type || ' ' || name || ' ' || coalesce(sql, '')
 from sqlite_master
 order by 1";
     let (old, new) = (kit::Database::sqlite(old.path()), kit::Database::sqlite(new.path()));
-    let make = format!("{}?mode=rwc", old.url);
-    SqliteConnection::connect(&make).await.unwrap().close().await.unwrap();
+    make_file(&old.url).await;
     migrates!(old, new, SqliteConnection, [schema]);
 }
 
@@ -129,6 +135,43 @@ order by 1";
         PgConnection,
         [columns, indexes, constraints]
     );
+}
+
+/// SQLite makes no file unless it is asked to.
+async fn make_file(url: &str) {
+    SqliteConnection::connect(&format!("{url}?mode=rwc")).await.unwrap().close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_of_the_old_release_is_restored_by_the_new_one_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = kit::Database::sqlite(folder.path());
+    make_file(&old.url).await;
+    make_old!(SqliteConnection, old.url);
+    let (backup, new) = (folder.path().join("backup"), folder.path().join("new.db"));
+    pika_store::copy_sqlite(&folder.path().join("archive.db"), &backup).await.unwrap();
+    std::fs::write(&new, "").unwrap();
+    pika_store::prepare_sqlite(&backup, &new).await.unwrap();
+    let store = Store::open(&format!("sqlite://{}", new.display()).parse().unwrap()).unwrap();
+    has_what_the_old_one_stored(&store).await;
+}
+
+#[tokio::test]
+async fn a_backup_of_the_old_release_is_restored_by_the_new_one_on_postgres() {
+    let folder = tempfile::tempdir().unwrap();
+    let backup = folder.path().join("backup");
+    let (old, new) = (kit::Database::postgres(), kit::Database::postgres());
+    make_old!(PgConnection, old.url);
+    pika_store::pg_dump(&old.url, &backup).unwrap();
+    // Tables of the new release are in the way, and tables of others, which stay.
+    new.store().migrate().await.unwrap();
+    let mut connection = PgConnection::connect(&new.url).await.unwrap();
+    sqlx::query("create table others as select 1 as one").execute(&mut connection).await.unwrap();
+    pika_store::pg_restore(&new.url, &backup).unwrap();
+    let store = new.store();
+    store.migrate().await.unwrap();
+    has_what_the_old_one_stored(&store).await;
+    assert!(sqlx::query("select one from others").fetch_one(&mut connection).await.is_ok());
 }
 
 /// A release that is older than the database leaves it alone.
