@@ -25,6 +25,12 @@ pub async fn backup(loaded: &Loaded, flags: Backup) -> anyhow::Result<()> {
     };
     refuse_pooler(&url)?;
     let in_folder = flags.target.is_dir();
+    // Or a folder that is not mounted just now would become a file.
+    ensure!(
+        in_folder || !flags.target.as_os_str().to_string_lossy().ends_with(std::path::is_separator),
+        "there is no folder {}; make it first",
+        flags.target.display()
+    );
     let target = if in_folder { flags.target.join(dated_name(now_ms(), ending)?) } else { flags.target };
     let file = NewFile::beside(&target)?;
     match &url {

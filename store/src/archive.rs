@@ -126,13 +126,13 @@ where cursors.seq < excluded.seq",
     )
 });
 
-const CURSORS: &str = "
+pub(crate) const CURSORS: &str = "
 select producer, journal, seq, updated_ms
 from cursors
 where event_id = $1
 order by updated_ms";
 
-const RECENT: &str = "
+pub(crate) const RECENT: &str = "
 select p.id, p.set_id, p.desk_id, s.dj, p.started_ms, p.ended_ms,
     p.artist, p.title, p.remix, p.album, p.genre, p.year, p.bpm, p.musical_key, p.duration_ms
 from plays p
@@ -143,7 +143,7 @@ where p.event_id = $1
 order by p.started_ms desc
 limit $3";
 
-const LAST_SET: &str = "
+pub(crate) const LAST_SET: &str = "
 select id, desk_id, dj, started_ms, ended_ms
 from sets
 where event_id = $1
@@ -151,7 +151,7 @@ where event_id = $1
 order by started_ms desc
 limit 1";
 
-const DESKS: &str = "
+pub(crate) const DESKS: &str = "
 select desk_id, floor_id, source, app, skew_ms, heard_ms
 from desks
 where event_id = $1

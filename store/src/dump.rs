@@ -2,7 +2,9 @@
 //!
 //! `docs/adr/0006-the-dump.md` says what the lines are and why.
 
+use std::collections::HashMap;
 use std::io::{BufRead, Read, Write};
+use std::sync::LazyLock;
 
 use anyhow::{Context, bail, ensure};
 use futures_util::TryStreamExt;
@@ -13,6 +15,8 @@ use sha2::{Digest, Sha256};
 use sqlx::Row;
 
 use crate::engine::{Error, Store, on_engine};
+use crate::reactions::{FORGOTTEN, hash};
+use crate::rows::Rows;
 
 /// What this release writes, and the only version it reads.
 const VERSION: u64 = 1;
@@ -30,8 +34,8 @@ struct Table {
     /// Every column in that order, of one event (`$1`) or of all (null), by primary key. Collation "C" is the
     /// order of the bytes, which SQLite has anyway and PostgreSQL only when asked.
     select: &'static str,
-    /// Writes one row; where there is one already, the newer of the two stays.
-    insert: &'static str,
+    /// Writes rows; where there is one already, the newer of the two stays.
+    insert: LazyLock<Rows>,
 }
 
 #[derive(Debug)]
@@ -44,7 +48,7 @@ enum Column {
 use Column::{Float, Integer, Text};
 
 /// In the order in which rows need each other. `leases` are not here: they say which process is at work just now.
-const TABLES: &[Table] = &[
+static TABLES: [Table; 10] = [
     Table {
         name: "events",
         columns: &[Text("id"), Text("name"), Text("time_zone"), Text("accent"), Integer("created_ms")],
@@ -54,10 +58,13 @@ from events
 where cast($1 as text) is null
     or id = $1
 order by id collate "C""#,
-        insert: "
-insert into events (id, name, time_zone, accent, created_ms)
-values ($1, $2, $3, $4, $5)
-on conflict (id) do nothing",
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into events (id, name, time_zone, accent, created_ms)",
+                5,
+                "on conflict (id) do nothing",
+            )
+        }),
     },
     Table {
         name: "floors",
@@ -68,10 +75,13 @@ from floors
 where cast($1 as text) is null
     or event_id = $1
 order by event_id collate "C", id collate "C""#,
-        insert: "
-insert into floors (event_id, id, name, position)
-values ($1, $2, $3, $4)
-on conflict (event_id, id) do nothing",
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into floors (event_id, id, name, position)",
+                4,
+                "on conflict (event_id, id) do nothing",
+            )
+        }),
     },
     Table {
         name: "tokens",
@@ -93,13 +103,16 @@ where cast($1 as text) is null
     or event_id = $1
 order by name collate "C""#,
         // What one side has revoked is not let in again by the other.
-        insert: "
-insert into tokens (name, kind, event_id, floor_id, sha256, created_ms, expires_ms, revoked_ms, verifier)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-on conflict (name) do update set
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into tokens (name, kind, event_id, floor_id, sha256, created_ms, expires_ms, revoked_ms, verifier)",
+                9,
+                "on conflict (name) do update set
     revoked_ms = excluded.revoked_ms
 where tokens.sha256 = excluded.sha256
     and tokens.revoked_ms is null",
+            )
+        }),
     },
     Table {
         name: "sets",
@@ -118,14 +131,17 @@ from sets
 where cast($1 as text) is null
     or event_id = $1
 order by id collate "C""#,
-        insert: "
-insert into sets (id, event_id, floor_id, desk_id, dj, started_ms, ended_ms)
-values ($1, $2, $3, $4, $5, $6, $7)
-on conflict (id) do update set
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into sets (id, event_id, floor_id, desk_id, dj, started_ms, ended_ms)",
+                7,
+                "on conflict (id) do update set
     dj = coalesce(sets.dj, excluded.dj),
     ended_ms = coalesce(sets.ended_ms, excluded.ended_ms)
 where sets.event_id = excluded.event_id
     and sets.desk_id = excluded.desk_id",
+            )
+        }),
     },
     Table {
         name: "plays",
@@ -157,12 +173,13 @@ from plays
 where cast($1 as text) is null
     or event_id = $1
 order by id collate "C""#,
-        insert: "
-insert into plays (
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into plays (
     id, event_id, floor_id, desk_id, set_id, started_ms, ended_ms, withdrawn,
-    artist, title, remix, album, genre, year, bpm, musical_key, duration_ms, revision_ms)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
-on conflict (id) do update set
+    artist, title, remix, album, genre, year, bpm, musical_key, duration_ms, revision_ms)",
+                18,
+                "on conflict (id) do update set
     started_ms = excluded.started_ms,
     ended_ms = coalesce(excluded.ended_ms, plays.ended_ms),
     withdrawn = excluded.withdrawn,
@@ -179,6 +196,8 @@ on conflict (id) do update set
 where plays.event_id = excluded.event_id
     and plays.desk_id = excluded.desk_id
     and plays.revision_ms < excluded.revision_ms",
+            )
+        }),
     },
     Table {
         name: "cursors",
@@ -195,13 +214,16 @@ from cursors
 where cast($1 as text) is null
     or event_id = $1
 order by event_id collate "C", producer collate "C", journal collate "C""#,
-        insert: "
-insert into cursors (event_id, producer, journal, seq, updated_ms)
-values ($1, $2, $3, $4, $5)
-on conflict (event_id, producer, journal) do update set
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into cursors (event_id, producer, journal, seq, updated_ms)",
+                5,
+                "on conflict (event_id, producer, journal) do update set
     seq = excluded.seq,
     updated_ms = excluded.updated_ms
 where cursors.seq < excluded.seq",
+            )
+        }),
     },
     Table {
         name: "forgotten_dancers",
@@ -212,12 +234,15 @@ select dancer_sha256, at_ms
 from forgotten_dancers
 where cast($1 as text) is null
 order by dancer_sha256 collate "C""#,
-        insert: "
-insert into forgotten_dancers (dancer_sha256, at_ms)
-values ($1, $2)
-on conflict (dancer_sha256) do update set
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into forgotten_dancers (dancer_sha256, at_ms)",
+                2,
+                "on conflict (dancer_sha256) do update set
     at_ms = excluded.at_ms
 where forgotten_dancers.at_ms < excluded.at_ms",
+            )
+        }),
     },
     Table {
         name: "reactions",
@@ -228,13 +253,16 @@ from reactions
 where cast($1 as text) is null
     or exists (select 1 from plays where plays.id = reactions.play_id and plays.event_id = $1)
 order by play_id collate "C", kind collate "C", dancer collate "C""#,
-        insert: "
-insert into reactions (play_id, kind, dancer, value, revision_ms)
-values ($1, $2, $3, $4, $5)
-on conflict (play_id, kind, dancer) do update set
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into reactions (play_id, kind, dancer, value, revision_ms)",
+                5,
+                "on conflict (play_id, kind, dancer) do update set
     value = excluded.value,
     revision_ms = excluded.revision_ms
 where reactions.revision_ms < excluded.revision_ms",
+            )
+        }),
     },
     Table {
         name: "tallies",
@@ -261,12 +289,13 @@ from tallies
 where cast($1 as text) is null
     or exists (select 1 from plays where plays.id = tallies.play_id and plays.event_id = $1)
 order by play_id collate "C""#,
-        insert: "
-insert into tallies (
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into tallies (
     play_id, likes, slower, perfect, faster, thanks,
-    folded_likes, folded_slower, folded_perfect, folded_faster, folded_thanks, open, last_ms)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-on conflict (play_id) do update set
+    folded_likes, folded_slower, folded_perfect, folded_faster, folded_thanks, open, last_ms)",
+                13,
+                "on conflict (play_id) do update set
     likes = excluded.likes,
     slower = excluded.slower,
     perfect = excluded.perfect,
@@ -280,6 +309,8 @@ on conflict (play_id) do update set
     open = excluded.open,
     last_ms = excluded.last_ms
 where tallies.last_ms < excluded.last_ms",
+            )
+        }),
     },
     Table {
         name: "desks",
@@ -298,16 +329,19 @@ from desks
 where cast($1 as text) is null
     or event_id = $1
 order by event_id collate "C", desk_id collate "C""#,
-        insert: "
-insert into desks (event_id, desk_id, floor_id, source, app, skew_ms, heard_ms)
-values ($1, $2, $3, $4, $5, $6, $7)
-on conflict (event_id, desk_id) do update set
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into desks (event_id, desk_id, floor_id, source, app, skew_ms, heard_ms)",
+                7,
+                "on conflict (event_id, desk_id) do update set
     floor_id = excluded.floor_id,
     source = excluded.source,
     app = excluded.app,
     skew_ms = excluded.skew_ms,
     heard_ms = excluded.heard_ms
 where desks.heard_ms < excluded.heard_ms",
+            )
+        }),
     },
 ];
 
@@ -336,7 +370,7 @@ impl Store {
         lines.write(&format!(r#"{{"pika_dump":{VERSION},"event":{event_json},"tables":{tables}}}"#))?;
         on_engine!(&self.engine, read pool => {
             let mut tx = pool.begin_with(self.engine.snapshot()).await.map_err(Error::from)?;
-            for table in TABLES {
+            for table in &TABLES {
                 let mut rows = sqlx::query(table.select).bind(event.map(EventId::as_str)).fetch(&mut *tx);
                 while let Some(row) = rows.try_next().await.map_err(Error::from)? {
                     let cell = |(at, column): (usize, &Column)| match column {
@@ -347,7 +381,7 @@ impl Store {
                     let cells: Result<Vec<Cell>, sqlx::Error> =
                         table.columns.iter().enumerate().map(cell).collect();
                     let cells = cells.map_err(Error::from)?;
-                    lines.row(&DumpRow { table, cells })?;
+                    lines.row(&DumpRow { line: 0, table, cells })?;
                 }
             }
             tx.rollback().await.map_err(Error::from)?;
@@ -360,6 +394,10 @@ impl Store {
     ///
     /// Rows before a damaged line may have been written when this fails: [`check_dump`] comes first.
     pub async fn load(&self, dump: &mut (dyn BufRead + Send)) -> anyhow::Result<u64> {
+        let forgotten: Vec<(String, i64)> =
+            on_engine!(&self.engine, read pool => sqlx::query_as(FORGOTTEN).fetch_all(pool).await)
+                .map_err(Error::from)?;
+        let forgotten: HashMap<String, i64> = forgotten.into_iter().collect();
         let mut reader = DumpReader::new(dump);
         loop {
             let mut batch = Vec::with_capacity(BATCH_ROWS);
@@ -371,20 +409,25 @@ impl Store {
             if batch.is_empty() {
                 return Ok(reader.rows);
             }
-            let first = reader.number - batch.len() as u64 + 1;
+            batch.retain(|row| !row.is_forgotten(&forgotten));
+            let tables = batch.chunk_by(|one, two| one.table.name == two.table.name);
+            let statements = tables.flat_map(|rows| rows[0].table.insert.of(rows));
             on_engine!(&self.engine, write pool => {
                 let mut tx = pool.begin().await.map_err(Error::from)?;
-                for (number, row) in (first..).zip(&batch) {
-                    let mut query = sqlx::query(row.table.insert);
-                    for cell in &row.cells {
+                for (statement, rows) in statements {
+                    let mut query = sqlx::query(statement);
+                    for cell in rows.iter().flat_map(|row| &row.cells) {
                         query = match cell {
                             Cell::Text(text) => query.bind(text.as_deref()),
                             Cell::Integer(integer) => query.bind(*integer),
                             Cell::Float(float) => query.bind(*float),
                         };
                     }
-                    query.execute(&mut *tx).await.map_err(Error::from)
-                        .with_context(|| format!("write line {number} of the dump"))?;
+                    let tried = || {
+                        let line = |row: Option<&DumpRow>| row.map_or(0, |row| row.line);
+                        format!("write lines {} to {} of the dump", line(rows.first()), line(rows.last()))
+                    };
+                    query.execute(&mut *tx).await.map_err(Error::from).with_context(tried)?;
                 }
                 tx.commit().await.map_err(Error::from)?;
             });
@@ -408,8 +451,21 @@ enum Cell {
 
 #[derive(Debug)]
 struct DumpRow {
+    /// Where it stands in the dump, if it was read from there.
+    line: u64,
     table: &'static Table,
     cells: Vec<Cell>,
+}
+
+impl DumpRow {
+    /// Whether a dancer said it who wanted to be forgotten afterwards: another archive does not bring it back.
+    fn is_forgotten(&self, forgotten: &HashMap<String, i64>) -> bool {
+        let [_, _, Cell::Text(Some(dancer)), _, Cell::Integer(Some(at_ms))] = &self.cells[..] else {
+            return false;
+        };
+        let at = dancer.parse().ok().and_then(|dancer| forgotten.get(&hash(&dancer)));
+        self.table.name == "reactions" && at.is_some_and(|forgotten_ms| at_ms <= forgotten_ms)
+    }
 }
 
 impl Column {
@@ -483,8 +539,8 @@ impl Lines<'_> {
     }
 }
 
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+fn hex(sum: Sha256) -> String {
+    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The reading side: hands out rows, and an error unless the last line says that they were all.
@@ -527,7 +583,8 @@ impl<'a> DumpReader<'a> {
             return Ok(None);
         }
         self.rows += 1;
-        let row = row(&name, &value).with_context(|| format!("line {number} of the dump is damaged"))?;
+        let row =
+            row(number, &name, &value).with_context(|| format!("line {number} of the dump is damaged"))?;
         Ok(Some(row))
     }
 
@@ -572,7 +629,7 @@ fn entry(line: &[u8]) -> anyhow::Result<(String, Value)> {
     }
 }
 
-fn row(name: &str, value: &Value) -> anyhow::Result<DumpRow> {
+fn row(line: u64, name: &str, value: &Value) -> anyhow::Result<DumpRow> {
     let table = TABLES.iter().find(|table| table.name == name);
     let table = table.with_context(|| format!("there is no table `{name}`"))?;
     let object = value.as_object().context("a row is an object")?;
@@ -582,5 +639,5 @@ fn row(name: &str, value: &Value) -> anyhow::Result<DumpRow> {
         let value = value.with_context(|| format!("`{name}` lacks `{}`", column.name()))?;
         column.cell(value).with_context(|| format!("`{value}` does not fit `{}`", column.name()))
     };
-    Ok(DumpRow { table, cells: table.columns.iter().map(cell).collect::<anyhow::Result<_>>()? })
+    Ok(DumpRow { line, table, cells: table.columns.iter().map(cell).collect::<anyhow::Result<_>>()? })
 }

@@ -158,7 +158,10 @@ impl Engine {
     pub(crate) fn snapshot(&self) -> &'static str {
         match self {
             Engine::Sqlite { .. } => "begin",
-            Engine::Postgres(_) => "begin isolation level repeatable read, read only",
+            // Whoever reads slowly what we write does not make us a program that is frozen.
+            Engine::Postgres(_) => {
+                "begin isolation level repeatable read, read only; set local idle_in_transaction_session_timeout = 0"
+            }
         }
     }
 }

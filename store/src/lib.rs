@@ -14,6 +14,9 @@ mod reactions;
 mod tokens;
 mod tracklist;
 
+#[cfg(test)]
+mod explain;
+
 pub use archive::{CursorRow, DeskRow, PlayRow, Record, SetRow};
 pub use backup::{BackupFormat, copy_sqlite, pg_dump, pg_restore, prepare_sqlite, release_sqlite};
 pub use directory::{Event, Floor};

@@ -37,6 +37,9 @@ pub(crate) struct Inside {
     pooled: bool,
 }
 
+// A program that is frozen in the middle of a transaction must not hold up its successor.
+const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '3s'";
+
 impl Postgres {
     /// Prepares access without connecting yet. `pooled` says that there is a pooler between.
     pub fn open(url: &str, pooled: bool) -> Result<Self, Error> {
@@ -45,20 +48,15 @@ impl Postgres {
             // A setting of the session, which PgBouncer refuses. Numbers travel in binary anyway.
             options = options.extra_float_digits(None);
         }
-        let mut pool = PgPoolOptions::new().max_connections(5).acquire_timeout(ACQUIRE_TIMEOUT);
-        if !pooled {
-            // A program that is frozen in the middle of a transaction must not hold up its successor.
-            const FROZEN: &str = "set idle_in_transaction_session_timeout = '3s'";
-            pool = pool.after_connect(|connection, _| {
-                Box::pin(async move { sqlx::query(FROZEN).execute(connection).await.map(drop) })
-            });
-        }
-        let pool = pool.connect_lazy_with(options);
+        let pool = PgPoolOptions::new()
+            .max_connections(5)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options);
         Ok(Self { pool, pooled })
     }
 
     pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
-        Ok(Transaction(Inside { tx: self.pool.begin().await?, pooled: self.pooled }))
+        self.begin_with(BEGIN).await
     }
 
     /// With a `begin` of one's own.

@@ -104,7 +104,7 @@ on conflict (play_id) do update set
     open = 1,
     last_ms = excluded.last_ms";
 
-const TALLY: &str = "
+pub(crate) const TALLY: &str = "
 select likes, slower, perfect, faster, thanks
 from tallies
 where play_id = $1";
@@ -114,7 +114,7 @@ select folded_likes, folded_slower, folded_perfect, folded_faster, folded_thanks
 from tallies
 where play_id = $1";
 
-const OF_PLAY: &str = "
+pub(crate) const OF_PLAY: &str = "
 select kind, dancer, value, revision_ms
 from reactions
 where play_id = $1
@@ -131,12 +131,12 @@ insert into forgotten_dancers (dancer_sha256, at_ms)
 values ($1, $2)
 on conflict (dancer_sha256) do update set at_ms = excluded.at_ms";
 
-const PLAYS_OF_DANCER: &str = "
+pub(crate) const PLAYS_OF_DANCER: &str = "
 select distinct play_id
 from reactions
 where dancer = $1";
 
-const TO_FOLD: &str = "
+pub(crate) const TO_FOLD: &str = "
 select play_id
 from tallies
 where open = 1

@@ -86,6 +86,16 @@ pub async fn the_newer_row_stays_whichever_came_first(store: Store) {
     assert_eq!(dump(&store, None).await, newer);
 }
 
+pub async fn what_was_forgotten_here_is_not_brought_back(store: Store) {
+    let dancer = "a-dancer".parse().unwrap();
+    store.load(&mut SAMPLE.as_bytes()).await.unwrap();
+    store.forget_dancer(&dancer, 15).await.unwrap();
+    store.load(&mut SAMPLE.as_bytes()).await.unwrap();
+    let dump = dump(&store, None).await;
+    let left: Vec<&str> = dump.lines().filter(|line| line.contains("\"a-dancer\"")).collect();
+    assert!(left.len() == 1 && left[0].contains("\"revision_ms\":16"), "what came later stays: {left:?}");
+}
+
 /// A dump of these rows.
 fn finished(rows: &[String]) -> String {
     let header = SAMPLE.lines().next().unwrap();

@@ -3,13 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod dump;
+mod migrations;
 mod network;
+mod pages;
 
 use dump::{
     a_dump_of_an_event_has_what_belongs_to_it, a_dump_that_was_loaded_is_dumped_the_same,
     an_interrupted_load_is_completed_by_the_next, the_newer_row_stays_whichever_came_first,
+    what_was_forgotten_here_is_not_brought_back,
 };
 use kit::Database;
+use pages::{
+    a_dancer_finds_its_likes_the_newest_first, a_set_has_its_plays_and_how_they_were_taken,
+    an_event_has_its_sets_in_their_order, the_plays_of_a_track_are_liked_together,
+};
 use std::time::{Duration, Instant};
 
 use pika_store::{
@@ -57,6 +64,15 @@ on_both_engines!(
     tokens_are_added_once_and_revoked_once,
     an_event_is_entered_once,
     every_text_survives,
+    a_dump_that_was_loaded_is_dumped_the_same,
+    a_dump_of_an_event_has_what_belongs_to_it,
+    an_interrupted_load_is_completed_by_the_next,
+    the_newer_row_stays_whichever_came_first,
+    what_was_forgotten_here_is_not_brought_back,
+    an_event_has_its_sets_in_their_order,
+    a_set_has_its_plays_and_how_they_were_taken,
+    a_dancer_finds_its_likes_the_newest_first,
+    the_plays_of_a_track_are_liked_together,
     a_flood_is_what_its_reports_are_one_by_one,
     two_desks_in_one_batch_stay_apart,
     a_dancer_counts_once_and_the_newest_counts,
@@ -65,10 +81,6 @@ on_both_engines!(
     a_lease_has_one_holder,
     who_lost_the_lease_writes_nothing,
     a_desk_is_remembered,
-    a_dump_that_was_loaded_is_dumped_the_same,
-    a_dump_of_an_event_has_what_belongs_to_it,
-    an_interrupted_load_is_completed_by_the_next,
-    the_newer_row_stays_whichever_came_first,
 );
 
 async fn opened(database: Database) -> Store {

@@ -188,6 +188,8 @@ fn a_folder_keeps_the_newest_backups_and_what_is_not_ours() {
     assert!(others.iter().all(|name| names.iter().any(|left| left == name)), "{names:?}");
     assert!(names.iter().any(|name| name == old[2]) && names.len() == others.len() + 2, "{names:?}");
     assert_eq!(refused(&data, &["backup", text(&backups), "--keep", "0"], &[]).0, 2);
+    let unmounted = format!("{}/", text(&folder.path().join("unmounted")));
+    assert!(refused(&data, &["backup", &unmounted], &[]).1.contains("there is no folder"));
 }
 
 #[tokio::test]
