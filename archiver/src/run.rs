@@ -41,6 +41,9 @@ const SKEW_LOG_EVERY_MS: i64 = 10 * 60_000;
 /// How often what runs at a desk is stored.
 const DESK_NOTED_EVERY_MS: i64 = 60_000;
 
+const DAY_MS: i64 = 86_400_000;
+const FOLD_EVERY_MS: i64 = DAY_MS;
+
 /// Web apps whose listeners are counted.
 const WEBAPPS_MAX: usize = 64;
 
@@ -162,6 +165,8 @@ struct Archiver {
     publish_from_ms: i64,
     /// The last time the log said that reports are refused.
     full_logged_ms: i64,
+    keep_reactions_days: Option<u32>,
+    folded_ms: i64,
     health: Needs,
 }
 
@@ -247,6 +252,8 @@ impl Archiver {
             restored: false,
             publish_from_ms: now_ms() + RESTORE_PATIENCE_MS,
             full_logged_ms: 0,
+            keep_reactions_days: settings.keep_reactions_days,
+            folded_ms: 0,
             health,
             event,
         }
@@ -485,13 +492,21 @@ impl Archiver {
     /// What dancers and the DJ's console say.
     fn input(&mut self, address: &FloorAddress, producer: &ProducerId, report: &InputReport, now_ms: i64) {
         let row = reaction(report);
+        let record = match (&row, &report.input) {
+            (Some(row), _) => Some(Record::Reaction(row.clone())),
+            (None, Input::Forget { dancer }) => {
+                self.floors.values_mut().for_each(|live| live.voices.forget(dancer));
+                Some(Record::Forget { dancer: dancer.clone(), at_ms: report.at_ms })
+            }
+            _ => None,
+        };
         let numbered = Numbered {
             producer: producer.clone(),
             journal: report.journal,
             seq: report.seq,
             held_from: report.held_from,
         };
-        self.accept(numbered, || row.clone().map(Record::Reaction), now_ms);
+        self.accept(numbered, || record, now_ms);
         // Heard even if it is known, or not stored now: hearing it twice changes nothing.
         if let (Some(row), Some(live)) = (row, self.floors.get_mut(address)) {
             live.voices.hear(&row);
@@ -556,6 +571,7 @@ impl Archiver {
     fn tick(&mut self) {
         let now_ms = now_ms();
         self.ask_for_desks(now_ms);
+        self.fold_old_reactions(now_ms);
         let addresses: Vec<FloorAddress> = self.floors.keys().cloned().collect();
         for address in addresses {
             if let Some(live) = self.floors.get_mut(&address) {
@@ -565,6 +581,26 @@ impl Archiver {
                 self.publish_reactions(&address, now_ms);
             }
         }
+    }
+
+    /// Once a day, sums up reactions that are too old to be kept one by one.
+    fn fold_old_reactions(&mut self, now_ms: i64) {
+        let Some(days) = self.keep_reactions_days else { return };
+        if !matches!(self.standing, Standing::Holding { .. }) || now_ms - self.folded_ms < FOLD_EVERY_MS {
+            return;
+        }
+        self.folded_ms = now_ms;
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            match store.fold_reactions(now_ms - i64::from(days) * DAY_MS).await {
+                Ok(0) => {}
+                Ok(plays) => tracing::info!(plays, "summed up old reactions"),
+                Err(error) => {
+                    let error = anyhow::Error::from(error);
+                    tracing::warn!("old reactions could not be summed up: {error:#}; next try tomorrow");
+                }
+            }
+        });
     }
 
     /// Says what changed about a floor, and nothing else.

@@ -49,10 +49,12 @@ pub struct Settings {
     /// Reports kept in memory while the database is away. Beyond it they are refused, and the desks,
     /// which have them on disk, send them again.
     pub waiting_records_max: usize,
+    /// Days after which reactions are summed up: what they come to stays, who said what goes. Absent: never.
+    pub keep_reactions_days: Option<u32>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { signal_grace_ms: 20_000, waiting_records_max: 20_000 }
+        Self { signal_grace_ms: 20_000, waiting_records_max: 20_000, keep_reactions_days: Some(400) }
     }
 }

@@ -53,6 +53,13 @@ impl Voices {
         rows.iter().for_each(|row| ballot.hear(row));
     }
 
+    /// Forgets who said it; it stays counted.
+    pub fn forget(&mut self, dancer: &DancerId) {
+        for (_, ballot) in &mut self.plays {
+            ballot.dancers.remove(dancer);
+        }
+    }
+
     /// Whether the archive need not be asked about a play.
     pub fn is_loaded(&self, play: PlayId) -> bool {
         self.plays.iter().any(|(id, ballot)| *id == play && ballot.is_loaded)
@@ -180,6 +187,15 @@ mod tests {
         assert_eq!(voices.tally(play(1)).likes, 5);
         voices.hear(&row("two", Reaction::Like(false), 6));
         assert_eq!(voices.tally(play(1)).likes, 4);
+    }
+
+    #[test]
+    fn a_forgotten_dancer_stays_counted() {
+        let mut voices = Voices::default();
+        voices.hear(&row("one", Reaction::Like(true), 5));
+        voices.forget(&"one".parse().unwrap());
+        assert_eq!(voices.tally(play(1)).likes, 1);
+        assert!(voices.plays.iter().all(|(_, ballot)| ballot.dancers.is_empty()));
     }
 
     #[test]

@@ -36,6 +36,10 @@ pub enum Input {
         play_id: PlayId,
         dancer: DancerId,
     },
+    /// Everything that the dancer said up to now is to be deleted.
+    Forget {
+        dancer: DancerId,
+    },
     /// `option` counts from 0.
     Vote {
         poll_id: MessageId,

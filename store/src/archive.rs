@@ -17,6 +17,12 @@ pub enum Record {
     Play(Box<PlayRow>),
     Set(SetRow),
     Reaction(ReactionRow),
+    /// What the dancer said up to then is deleted, and not kept if it comes late. Tallies stay what they are: they name
+    /// nobody.
+    Forget {
+        dancer: DancerId,
+        at_ms: i64,
+    },
     Desk(DeskRow),
 }
 
@@ -255,6 +261,18 @@ impl Store {
             for play in plays {
                 sqlx::query(reactions::RECOUNT).bind(play.to_string()).execute(&mut *tx).await?;
             }
+            for (dancer, at_ms) in &rows.forgotten {
+                let forget = sqlx::query(reactions::FORGET).bind(hash(dancer)).bind(*at_ms);
+                forget.execute(&mut *tx).await?;
+                let plays: Vec<(String,)> =
+                    sqlx::query_as(reactions::PLAYS_OF_DANCER).bind(dancer.as_str()).fetch_all(&mut *tx).await?;
+                for (play,) in &plays {
+                    for statement in [reactions::FOLD, reactions::DROP_ROWS] {
+                        let gone = sqlx::query(statement).bind(play).bind(dancer.as_str()).bind(*at_ms);
+                        gone.execute(&mut *tx).await?;
+                    }
+                }
+            }
             for (statement, desks) in rows.desks.groups().flat_map(|group| UPSERT_DESKS.of(group)) {
                 let mut query = sqlx::query(statement);
                 for row in desks {
@@ -352,6 +370,7 @@ struct Sorted<'a> {
     plays: Distinct<PlayId, PlayOf<'a>>,
     desks: Distinct<(&'a EventId, &'a DeskId), &'a DeskRow>,
     reactions: Vec<&'a ReactionRow>,
+    forgotten: Vec<(&'a DancerId, i64)>,
 }
 
 /// A set as it is written.
@@ -374,7 +393,7 @@ struct PlayOf<'a> {
 impl<'a> Sorted<'a> {
     fn of(records: &'a [Record]) -> Self {
         let (mut sets, mut plays, mut desks) = (Distinct::new(), Distinct::new(), Distinct::new());
-        let mut reactions = Vec::new();
+        let (mut reactions, mut forgotten) = (Vec::new(), Vec::new());
         for record in records {
             if let Some(set) = record.set() {
                 sets.add(set.id, set, SetOf::merge);
@@ -393,9 +412,10 @@ impl<'a> Sorted<'a> {
                     });
                 }
                 Record::Reaction(row) => reactions.push(row),
+                Record::Forget { dancer, at_ms } => forgotten.push((dancer, *at_ms)),
             }
         }
-        Self { sets, plays, desks, reactions }
+        Self { sets, plays, desks, reactions, forgotten }
     }
 
     /// Without those of dancers who wanted to be forgotten after they said it.
@@ -465,7 +485,7 @@ impl Record {
                 started_ms: row.report.set.started_ms,
                 ended_ms: row.report.set_ended.then(|| row.report.play.ended_ms.unwrap_or(row.report.at_ms)),
             }),
-            Record::Reaction(_) | Record::Desk(_) => None,
+            Record::Reaction(_) | Record::Forget { .. } | Record::Desk(_) => None,
         }
     }
 }

@@ -126,7 +126,7 @@ pub(crate) const FORGOTTEN: &str = "
 select dancer_sha256, at_ms
 from forgotten_dancers";
 
-const FORGET: &str = "
+pub(crate) const FORGET: &str = "
 insert into forgotten_dancers (dancer_sha256, at_ms)
 values ($1, $2)
 on conflict (dancer_sha256) do update set at_ms = excluded.at_ms";
@@ -144,30 +144,32 @@ where open = 1
 order by last_ms
 limit $2";
 
-// What is folded is counted without its rows from now on. `$2` narrows it to one dancer; an empty text means all.
-const FOLD: &str = "
+/// What is folded is counted without its rows from now on. `$2` narrows it to one dancer, an empty text means all; only
+/// what was said up to `$3`.
+pub(crate) const FOLD: &str = "
 update tallies
 set folded_likes = folded_likes + (
         select count(*) from reactions
-        where play_id = $1 and kind = 'like' and value = 1 and ($2 = '' or dancer = $2)),
+        where play_id = $1 and kind = 'like' and value = 1 and ($2 = '' or dancer = $2) and revision_ms <= $3),
     folded_slower = folded_slower + (
         select count(*) from reactions
-        where play_id = $1 and kind = 'tempo' and value = -1 and ($2 = '' or dancer = $2)),
+        where play_id = $1 and kind = 'tempo' and value = -1 and ($2 = '' or dancer = $2) and revision_ms <= $3),
     folded_perfect = folded_perfect + (
         select count(*) from reactions
-        where play_id = $1 and kind = 'tempo' and value = 0 and ($2 = '' or dancer = $2)),
+        where play_id = $1 and kind = 'tempo' and value = 0 and ($2 = '' or dancer = $2) and revision_ms <= $3),
     folded_faster = folded_faster + (
         select count(*) from reactions
-        where play_id = $1 and kind = 'tempo' and value = 1 and ($2 = '' or dancer = $2)),
+        where play_id = $1 and kind = 'tempo' and value = 1 and ($2 = '' or dancer = $2) and revision_ms <= $3),
     folded_thanks = folded_thanks + (
         select count(*) from reactions
-        where play_id = $1 and kind = 'thanks' and ($2 = '' or dancer = $2))
+        where play_id = $1 and kind = 'thanks' and ($2 = '' or dancer = $2) and revision_ms <= $3)
 where play_id = $1";
 
-const DROP_ROWS: &str = "
+pub(crate) const DROP_ROWS: &str = "
 delete from reactions
 where play_id = $1
-    and ($2 = '' or dancer = $2)";
+    and ($2 = '' or dancer = $2)
+    and revision_ms <= $3";
 
 const CLOSE: &str = "
 update tallies
@@ -215,23 +217,6 @@ impl Store {
         Ok(rows.into_iter().filter_map(read).collect())
     }
 
-    /// Deletes everything that a dancer said, and sees to it that what comes late is not kept either. The tallies stay
-    /// what they are: they name nobody. Tells how many plays it was about.
-    pub async fn forget_dancer(&self, dancer: &DancerId, now_ms: i64) -> Result<usize, Error> {
-        on_engine!(&self.engine, write pool => {
-            let mut tx = pool.begin().await?;
-            sqlx::query(FORGET).bind(hash(dancer)).bind(now_ms).execute(&mut *tx).await?;
-            let plays: Vec<(String,)> =
-                sqlx::query_as(PLAYS_OF_DANCER).bind(dancer.as_str()).fetch_all(&mut *tx).await?;
-            for (play,) in &plays {
-                sqlx::query(FOLD).bind(play).bind(dancer.as_str()).execute(&mut *tx).await?;
-                sqlx::query(DROP_ROWS).bind(play).bind(dancer.as_str()).execute(&mut *tx).await?;
-            }
-            tx.commit().await?;
-            Ok(plays.len())
-        })
-    }
-
     /// Summarises the reactions to plays about which nobody has said anything since `before_ms`: their tallies stay, who
     /// said what goes. Plays always stay. Tells how many plays it was.
     pub async fn fold_reactions(&self, before_ms: i64) -> Result<usize, Error> {
@@ -242,8 +227,9 @@ impl Store {
                 let plays: Vec<(String,)> =
                     sqlx::query_as(TO_FOLD).bind(before_ms).bind(FOLDED_AT_ONCE).fetch_all(&mut *tx).await?;
                 for (play,) in &plays {
-                    sqlx::query(FOLD).bind(play).bind("").execute(&mut *tx).await?;
-                    sqlx::query(DROP_ROWS).bind(play).bind("").execute(&mut *tx).await?;
+                    for statement in [FOLD, DROP_ROWS] {
+                        sqlx::query(statement).bind(play).bind("").bind(before_ms).execute(&mut *tx).await?;
+                    }
                     sqlx::query(CLOSE).bind(play).execute(&mut *tx).await?;
                 }
                 tx.commit().await?;

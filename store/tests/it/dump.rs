@@ -87,9 +87,12 @@ pub async fn the_newer_row_stays_whichever_came_first(store: Store) {
 }
 
 pub async fn what_was_forgotten_here_is_not_brought_back(store: Store) {
-    let dancer = "a-dancer".parse().unwrap();
+    let dancer: protocol::DancerId = "a-dancer".parse().unwrap();
     store.load(&mut SAMPLE.as_bytes()).await.unwrap();
-    store.forget_dancer(&dancer, 15).await.unwrap();
+    store
+        .record(&[pika_store::Record::Forget { dancer: dancer.clone(), at_ms: 15 }], &[], None)
+        .await
+        .unwrap();
     store.load(&mut SAMPLE.as_bytes()).await.unwrap();
     let dump = dump(&store, None).await;
     let left: Vec<&str> = dump.lines().filter(|line| line.contains("\"a-dancer\"")).collect();

@@ -340,13 +340,17 @@ async fn a_dancer_counts_once_and_the_newest_counts(store: Store) {
 async fn a_forgotten_dancer_leaves_the_tally(store: Store) {
     let said = [reaction("one", Reaction::Like(true), 10), reaction("two", Reaction::Like(true), 10)];
     store.record(&said, &[], None).await.unwrap();
-    assert_eq!(store.forget_dancer(&"one".parse().unwrap(), 20).await.unwrap(), 1);
+    // In one batch with what was said before and after.
+    let forget = Record::Forget { dancer: "one".parse().unwrap(), at_ms: 20 };
+    let batch = [forget, reaction("one", Reaction::Tempo(Some(TempoWish::Faster)), 20)];
+    store.record(&batch, &[], None).await.unwrap();
     // What comes late, from a phone that kept it, is not kept again. What is said anew is.
     store.record(&said, &[], None).await.unwrap();
-    assert_eq!(store.tally(play_id()).await.unwrap(), tally(2, (0, 0, 0), 0));
+    assert_eq!(store.tally(play_id()).await.unwrap(), tally(2, (0, 0, 1), 0));
     assert_eq!(store.reactions(play_id(), 100).await.unwrap().len(), 1);
     store.record(&[reaction("one", Reaction::Thanks, 21)], &[], None).await.unwrap();
-    assert_eq!(store.tally(play_id()).await.unwrap(), tally(2, (0, 0, 0), 1));
+    assert_eq!(store.tally(play_id()).await.unwrap(), tally(2, (0, 0, 1), 1));
+    assert_eq!(store.reactions(play_id(), 100).await.unwrap().len(), 2);
 }
 
 async fn old_reactions_are_summed_up(store: Store) {

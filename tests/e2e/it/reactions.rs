@@ -23,6 +23,10 @@ impl Phone {
         Self { cookie }
     }
 
+    fn id(&self) -> &str {
+        self.cookie.trim_start_matches("pika_dancer=").split('.').next().unwrap()
+    }
+
     fn taps(&self, web: &str, what: &str, json: &str) {
         let answer = tap(web, what, &self.cookie, json);
         assert_eq!((answer.status, answer.header("set-cookie")), (200, None), "{}", answer.text());
@@ -126,6 +130,29 @@ async fn a_tap_sent_again_does_not_undo_a_later_one() {
     phone.taps(&pika.web, "like", &like(false, now_ms));
     phone.taps(&pika.web, "like", &like(true, now_ms - 60_000));
     published(&pika, |told| told.likes == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dancer_can_be_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut dj, database) = (Dj::new(folder.path()), Database::sqlite(folder.path()));
+    let pika = up(folder.path(), &database, &dj, &[]).await;
+    pika.page().await;
+    dj.plays("Glass Tide");
+    let play = on(&pika, "Glass Tide").await;
+    let (phone, other) = (Phone::likes(&pika.web, play), Phone::likes(&pika.web, play));
+    let forget =
+        |cookie: &str| http::post(&pika.web, "/api/v1/me/forget", &[("Cookie", cookie)], "").unwrap();
+    assert_eq!(forget("").status, 404, "nobody is nobody");
+    let forgotten = forget(&phone.cookie);
+    assert_eq!((forgotten.status, forgotten.text().as_str()), (200, "{\"stored\":true}"));
+    assert!(forgotten.header("set-cookie").unwrap().contains("Max-Age=0"));
+    let store = database.store();
+    let left = store.reactions(play, 10).await.unwrap();
+    assert_eq!(left.iter().map(|row| row.dancer.as_str()).collect::<Vec<_>>(), [other.id()]);
+    assert_eq!(store.tally(play).await.unwrap().likes, 2, "what was counted stays counted");
+    store.close().await;
+    published(&pika, |told| told.likes == 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

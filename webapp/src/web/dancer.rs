@@ -7,6 +7,9 @@ use ring::hmac;
 
 const COOKIE: &str = "pika_dancer";
 
+/// Takes the cookie back.
+pub(super) const FORGET_COOKIE: &str = "pika_dancer=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax";
+
 /// A dancer who comes back next year is the same one.
 const MAX_AGE_S: u64 = 366 * 86_400;
 
@@ -43,11 +46,7 @@ impl Dancers {
 
     /// Whoever asks, known or new. `None`: the system has no randomness for a new one.
     pub(super) fn of(&self, headers: &HeaderMap) -> Option<Dancer> {
-        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut cookies =
-            cookies.flat_map(|value| value.split(';')).filter_map(|one| one.trim().split_once('='));
-        let known = cookies.find_map(|(name, value)| (name == COOKIE).then(|| self.read(value)).flatten());
-        if let Some(id) = known {
+        if let Some(id) = self.known(headers) {
             return Some(Dancer { id, cookie: None });
         }
         let mut bytes = [0; ID_BYTES];
@@ -61,6 +60,14 @@ impl Dancers {
             self.signed(&id)
         );
         Some(Dancer { id, cookie: HeaderValue::from_str(&cookie).ok() })
+    }
+
+    /// The dancer that the browser says it is, if we said so before.
+    pub(super) fn known(&self, headers: &HeaderMap) -> Option<DancerId> {
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut cookies =
+            cookies.flat_map(|value| value.split(';')).filter_map(|one| one.trim().split_once('='));
+        cookies.find_map(|(name, value)| (name == COOKIE).then(|| self.read(value)).flatten())
     }
 
     fn signed(&self, id: &DancerId) -> String {

@@ -109,6 +109,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/api/v1/{event}/{floor}/like", post(taps::like))
         .route("/api/v1/{event}/{floor}/tempo", post(taps::tempo))
         .route("/api/v1/{event}/{floor}/thanks", post(taps::thanks))
+        .route("/api/v1/me/forget", post(taps::forget))
         .route("/assets/{name}", get(assets::serve))
         .route("/favicon.ico", get(assets::favicon))
         .fallback(pages::nowhere)

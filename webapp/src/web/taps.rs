@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::live::taps::Tap;
-use crate::web::dancer::Dancer;
+use crate::web::dancer::{Dancer, FORGET_COOKIE};
 use crate::web::frames::is_ours;
 use crate::web::{App, Problem, floor_state};
 
@@ -57,6 +57,26 @@ pub(super) async fn tempo(app: State<App>, path: Path<(String, String)>, request
 
 pub(super) async fn thanks(app: State<App>, path: Path<(String, String)>, request: Request) -> Response {
     tap(app, path, request, |form, dancer| Input::Thanks { play_id: form.play_id, dancer }).await
+}
+
+/// Deletes what the dancer said, and lets the browser be somebody new.
+pub(super) async fn forget(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+    if !is_ours(&headers, &app.settings.origins) {
+        return Err(Problem::ForeignOrigin);
+    }
+    let Some(dancer) = app.dancers.known(&headers) else { return Err(Problem::NotFound) };
+    // It is about no floor in particular, but has to travel on one.
+    let floor = app.hub.views().first().map(|view| view.address.clone()).ok_or(Problem::Starting)?;
+    let tap = Tap { floor, input: Input::Forget { dancer }, at_ms: now_ms() };
+    let stored = app.taps.send(tap).map_err(|_| Problem::Busy)?;
+    match timeout(STORED_WITHIN, stored).await {
+        Ok(Ok(())) => {
+            let headers = [(header::SET_COOKIE, FORGET_COOKIE), (header::CACHE_CONTROL, "no-store")];
+            Ok((headers, Json(json!({ "stored": true }))).into_response())
+        }
+        // The cookie stays, so that it can be tried again.
+        _ => Err(Problem::Busy),
+    }
 }
 
 async fn tap(
