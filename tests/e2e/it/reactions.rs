@@ -130,6 +130,12 @@ async fn a_tap_sent_again_does_not_undo_a_later_one() {
     phone.taps(&pika.web, "like", &like(false, now_ms));
     phone.taps(&pika.web, "like", &like(true, now_ms - 60_000));
     published(&pika, |told| told.likes == 0).await;
+    // So late that the page does not show the track any more.
+    for number in 0..25 {
+        dj.plays(&format!("Later {number}"));
+    }
+    on(&pika, "Later 24").await;
+    phone.taps(&pika.web, "like", &like(true, now_ms + 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

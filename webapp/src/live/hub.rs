@@ -3,13 +3,13 @@
 //! A floor is a `watch` channel: newcomers get the current state, slow readers skip to the newest, nothing
 //! piles up.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use maud::Render;
-use protocol::{FloorAddress, FloorId};
+use protocol::{FloorAddress, FloorId, PlayId};
 use tokio::sync::watch;
 
 use crate::live::board::FloorView;
@@ -97,10 +97,36 @@ pub fn text_frame(payload: &[u8]) -> Bytes {
     frame.freeze()
 }
 
+/// Plays that are remembered of a floor: more than a weekend has.
+const PLAYED_MAX: usize = 2_000;
+
 #[derive(Debug)]
 struct Floor {
     state: watch::Sender<State>,
     sockets: Arc<AtomicU32>,
+    played: Mutex<Played>,
+}
+
+/// Plays of a floor that were seen, also those that are no longer shown: a phone may have kept a tap for a while.
+#[derive(Debug, Default)]
+struct Played {
+    ids: HashSet<PlayId>,
+    in_order: VecDeque<PlayId>,
+}
+
+impl Played {
+    fn note(&mut self, view: &FloorView) {
+        let now = view.now.as_ref().and_then(|now| now.play.as_ref()).map(|play| play.id);
+        // The history has the newest first.
+        for play in view.history.iter().rev().map(|past| past.play.id).chain(now) {
+            if self.ids.insert(play) {
+                self.in_order.push_back(play);
+            }
+        }
+        while self.in_order.len() > PLAYED_MAX {
+            self.in_order.pop_front().map(|oldest| self.ids.remove(&oldest));
+        }
+    }
 }
 
 /// Hands out the newest state of a floor. Cheap to clone.
@@ -141,6 +167,14 @@ impl Hub {
         floors.get(floor).map(|floor| floor.state.borrow().clone())
     }
 
+    /// Whether a play was on this floor, as far as we have seen.
+    pub fn has_played(&self, floor: &FloorAddress, play: PlayId) -> bool {
+        let floors = self.floors.read().unwrap_or_else(PoisonError::into_inner);
+        let played =
+            floors.get(floor).map(|floor| floor.played.lock().unwrap_or_else(PoisonError::into_inner));
+        played.is_some_and(|played| played.ids.contains(&play))
+    }
+
     /// Open sockets of each floor.
     pub fn sockets(&self) -> Vec<(FloorId, u32)> {
         let floors = self.floors.read().unwrap_or_else(PoisonError::into_inner);
@@ -158,6 +192,7 @@ impl Hub {
         {
             let floors = self.floors.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(floor) = floors.get(&view.address) {
+                floor.played.lock().unwrap_or_else(PoisonError::into_inner).note(&view);
                 let next = floor.state.borrow().next(view);
                 if let Some(next) = next {
                     floor.state.send_replace(next);
@@ -167,7 +202,10 @@ impl Hub {
         }
         let mut floors = self.floors.write().unwrap_or_else(PoisonError::into_inner);
         let address = view.address.clone();
-        let floor = Floor { state: watch::Sender::new(State::first(view)), sockets: Arc::default() };
+        let mut played = Played::default();
+        played.note(&view);
+        let state = watch::Sender::new(State::first(view));
+        let floor = Floor { state, sockets: Arc::default(), played: played.into() };
         floors.insert(address, floor);
     }
 

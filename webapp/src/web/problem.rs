@@ -53,7 +53,7 @@ impl Problem {
             Problem::NotFound => "There is nothing here. Scan the code on the wall once more?",
             Problem::Starting => "The floor is being set up. This page tries again by itself.",
             Problem::BadRequest(what) => what,
-            Problem::UnknownPlay => "This track is not among the last ones of the floor.",
+            Problem::UnknownPlay => "This track was not played on this floor, or too long ago.",
             Problem::WrongType => "Send JSON or a form.",
             Problem::Busy => "Too much at once. Try again in a moment.",
             Problem::ForeignOrigin => "Only our own pages may do this.",

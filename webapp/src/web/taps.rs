@@ -121,9 +121,7 @@ async fn tapped(
     }
     let state = floor_state(app, path)?;
     let form = read(headers, body).await?;
-    let now = state.view.now.as_ref().and_then(|now| now.play.as_ref()).map(|play| play.id);
-    let past = state.view.history.iter().map(|past| past.play.id);
-    if !past.chain(now).any(|known| known == form.play_id) {
+    if !app.hub.has_played(&state.view.address, form.play_id) {
         return Err(Problem::UnknownPlay);
     }
     let dancer = app.dancers.of(headers).ok_or(Problem::Busy)?;
