@@ -41,6 +41,9 @@ const SKEW_LOG_EVERY_MS: i64 = 10 * 60_000;
 /// How often what runs at a desk is stored.
 const DESK_NOTED_EVERY_MS: i64 = 60_000;
 
+/// Messages taken in before transactions and the clock get their turn.
+const TURN_MESSAGES: usize = 256;
+
 const DAY_MS: i64 = 86_400_000;
 const FOLD_EVERY_MS: i64 = DAY_MS;
 
@@ -92,10 +95,12 @@ pub async fn run(
             incoming = inbox.next() => match incoming {
                 Some(incoming) => {
                     archiver.incoming(incoming);
-                    // What is there already belongs into the same transaction.
-                    while let Some(more) = inbox.try_next() {
+                    // What is there already belongs into the same transaction, and is said as one change.
+                    for _ in 1..TURN_MESSAGES {
+                        let Some(more) = inbox.try_next() else { break };
                         archiver.incoming(more);
                     }
+                    archiver.publish_changed();
                 }
                 None => break,
             },
@@ -152,6 +157,8 @@ struct Archiver {
     /// What each cursor says, by producer and journal: only what is committed.
     cursors: HashMap<(ProducerId, JournalId), u64>,
     audiences: HashMap<ProducerId, Audience>,
+    /// Floors that messages of this turn are about, and what happened there.
+    changed: HashMap<FloorAddress, Vec<Happening>>,
     /// Desks we know to be part of the event.
     desks: HashMap<(FloorAddress, DeskId), Heard>,
     connected_ms: Option<i64>,
@@ -244,6 +251,7 @@ impl Archiver {
             batch: Batch::new(settings.waiting_records_max),
             cursors: HashMap::new(),
             audiences: HashMap::new(),
+            changed: HashMap::new(),
             desks: HashMap::new(),
             connected_ms: None,
             standing: Standing::Waiting { knows_another: false },
@@ -434,7 +442,7 @@ impl Archiver {
             }
             _ => return,
         };
-        self.publish(&address, happenings, now_ms);
+        self.changed.entry(address).or_default().extend(happenings);
     }
 
     fn know(&mut self, address: &FloorAddress, desk: &DeskId) {
@@ -601,6 +609,14 @@ impl Archiver {
                 }
             }
         });
+    }
+
+    /// Says what the messages of this turn have changed.
+    fn publish_changed(&mut self) {
+        let now_ms = now_ms();
+        for (address, happenings) in std::mem::take(&mut self.changed) {
+            self.publish(&address, happenings, now_ms);
+        }
     }
 
     /// Says what changed about a floor, and nothing else.
