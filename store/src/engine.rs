@@ -20,6 +20,9 @@ const MIGRATE_TRIES: u32 = 20;
 /// Waiting longer than this for a connection counts as the database being away.
 pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Pages of a large archive that the writer keeps in memory: a night's reactions touch a few thousand.
+const WRITE_CACHE_KIB: &str = "-16384";
+
 /// Where the archive is: `sqlite:///path/to/file` or `postgres://user:password@host/name`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
@@ -287,7 +290,7 @@ fn sqlite(path: &Path) -> Engine {
         // When the disk is full, SQLite may end a transaction by itself, and sqlx goes on counting it as open: what
         // is written after that would be inside it, and never be committed.
         .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-        .connect_lazy_with(options.clone());
+        .connect_lazy_with(options.clone().pragma("cache_size", WRITE_CACHE_KIB));
     let read = SqlitePoolOptions::new()
         .max_connections(4)
         .acquire_timeout(ACQUIRE_TIMEOUT)

@@ -17,7 +17,10 @@ const EVENTS: u64 = 1_000;
 const SETS_PER_EVENT: u64 = 20;
 const PLAYS_PER_SET: u64 = 50;
 const REACTIONS_PER_PLAY: u64 = 10;
-const DANCERS: u64 = 50_000;
+/// Of one night; a dancer comes ten times, to nights that follow each other.
+const DANCERS_PER_EVENT: u64 = 500;
+const NEW_DANCERS_PER_EVENT: u64 = 50;
+const DANCERS: u64 = EVENTS * NEW_DANCERS_PER_EVENT;
 
 /// Times each query is asked.
 const ASKED: u64 = 500;
@@ -133,8 +136,8 @@ fn store_name(database: &Database) -> &'static str {
 
 /// One night: its plays, then what dancers said about them.
 async fn fill(store: &Store, event: u64) {
+    let mut records = Vec::new();
     for set in 0..SETS_PER_EVENT {
-        let mut records = Vec::new();
         for play in 0..PLAYS_PER_SET {
             records.push(Record::Play(Box::new(row(event, set, play))));
         }
@@ -151,14 +154,14 @@ async fn fill(store: &Store, event: u64) {
                 };
                 records.push(Record::Reaction(ReactionRow {
                     play_id,
-                    dancer: dancer(number / 4 % DANCERS),
+                    dancer: dancer(event * NEW_DANCERS_PER_EVENT + number / 4 % DANCERS_PER_EVENT),
                     reaction: said,
                     at_ms: set_ms(event, set) + (play * 60_000 + reaction) as i64,
                 }));
             }
         }
-        store.record(&records, &[], None).await.unwrap();
     }
+    store.record(&records, &[], None).await.unwrap();
 }
 
 fn row(event: u64, set: u64, play: u64) -> PlayRow {
