@@ -11,6 +11,7 @@ mod export;
 mod fault;
 mod health;
 mod hostile;
+mod import;
 mod integrating;
 mod killed;
 mod other_brokers;
