@@ -31,6 +31,9 @@ pub enum Command {
     Webapp,
     /// The publisher alone: reads the DJ program on this machine
     Publisher(PublisherFlags),
+    /// The desks of the event
+    #[command(subcommand)]
+    Desk(DeskCommand),
     /// Logins for desks, services and integrators
     #[command(subcommand)]
     Token(TokenCommand),
@@ -146,6 +149,12 @@ pub struct PublisherFlags {
     /// The floor does not change, and again does no harm
     #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "path"])]
     pub import: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeskCommand {
+    /// Lists desks as the archive heard them last: desk, floor, app, source, clock, last heard
+    List,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,6 +7,7 @@ mod archive;
 mod archivers;
 mod bad_input;
 mod demo;
+mod desks;
 mod export;
 mod fault;
 mod health;
