@@ -20,6 +20,9 @@ const FRESH_MS: i64 = 150_000;
 /// How often that is.
 const REFRESH_MS: i64 = 60_000;
 
+/// A start in whole seconds may seem to be so much later than the report of it.
+const SAID_BEFORE_START_MS: i64 = 1_000;
+
 /// What a floor is doing, before it becomes a message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Now {
@@ -90,8 +93,9 @@ impl Floor {
         now_ms: i64,
     ) {
         for (desk, past) in plays {
-            // Anything a desk still says about it is newer.
-            self.remember(Remembered { desk, revision_ms: i64::MIN, withdrawn: false, past });
+            // Anything a desk still says about it is newer; only an import, which knows less, is dated before this.
+            let revision_ms = past.play.started_ms.saturating_sub(SAID_BEFORE_START_MS);
+            self.remember(Remembered { desk, revision_ms, withdrawn: false, past });
         }
         if self.last_set.is_none() {
             self.last_set = ended_set;
@@ -471,6 +475,26 @@ mod tests {
             assert_eq!(story.told.len() > titles, title == "Five", "{title}");
         }
         story.shows(Playing, Some("Five")).history_is(&["Four", "Three", "Two", "One"]).told(&[TrackStarted]);
+    }
+
+    #[test]
+    fn an_import_changes_nothing_of_what_is_on() {
+        let mut story = Story::new();
+        let track = Track { title: Some("One".into()), bpm: Some(120.0), ..Track::default() };
+        let play = Play { id: play_id("One"), started_ms: START, ended_ms: None, track };
+        let past = PastPlay { set_id: set(1).id, dj: None, play: play.clone() };
+        story.floor.restore(vec![(desk("a"), past)], None, START);
+        story
+            .status("a", Presence::Online)
+            .state("a", Some(1), Some("One"), false)
+            .shows(Playing, Some("One"));
+        // The same play as a file knows it, dated before its start.
+        story.now_ms = START - 2_000;
+        story.report("a", 9, PlayKind::Started, "One", START);
+        assert_eq!(story.floor.now().play.as_ref(), Some(&play));
+        story.now_ms = START + 5_000;
+        story.report("a", 1, PlayKind::Corrected, "One", START);
+        assert_ne!(story.floor.now().play.as_ref(), Some(&play), "what the desk says live is newer");
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub enum Command {
     Webapp,
     /// The publisher alone: reads the DJ program on this machine
     Publisher(PublisherFlags),
+    /// The desks of the event
+    #[command(subcommand)]
+    Desk(DeskCommand),
     /// Logins for desks, services and integrators
     #[command(subcommand)]
     Token(TokenCommand),
@@ -142,6 +145,16 @@ pub struct PublisherFlags {
     /// The floor you play on
     #[arg(long)]
     pub floor: Option<FloorId>,
+    /// Send what a history file of VirtualDJ holds and the archive does not, then end: a list (.m3u) or tracklist.txt.
+    /// The floor does not change, and again does no harm
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "path"])]
+    pub import: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeskCommand {
+    /// Lists desks as the archive heard them last: desk, floor, app, source, clock, last heard
+    List,
 }
 
 #[derive(Debug, Subcommand)]
@@ -208,6 +221,15 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_import_reads_its_file_and_nothing_else() {
+        let parse = |more: &[&str]| {
+            Cli::try_parse_from([&["pika", "publisher", "--import", "2026-11-21.m3u"], more].concat())
+        };
+        assert!(parse(&["--server", "mqtt://booth:x@host", "--floor", "main"]).is_ok());
+        assert!(parse(&["--source", "m3u"]).is_err() && parse(&["--path", "x"]).is_err());
     }
 
     #[test]

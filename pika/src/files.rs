@@ -68,6 +68,39 @@ fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// How far something is, on one line of a terminal. Silent elsewhere: a log is no place for it.
+#[derive(Debug)]
+pub struct Progress {
+    what: &'static str,
+    shown: Option<String>,
+    terminal: bool,
+}
+
+impl Progress {
+    pub fn new(what: &'static str) -> Self {
+        Self { what, shown: None, terminal: io::stderr().is_terminal() }
+    }
+
+    pub fn show(&mut self, done: u64, of: u64) {
+        if !self.terminal {
+            return;
+        }
+        let line = progress(self.what, done, Some(of));
+        if self.shown.as_ref() != Some(&line) {
+            eprint!("\r{line}");
+            self.shown = Some(line);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown.is_some() {
+            eprintln!();
+        }
+    }
+}
+
 /// How many bytes go by between two looks at the terminal.
 const STEP_BYTES: u64 = 1 << 20;
 

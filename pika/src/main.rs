@@ -5,6 +5,7 @@ mod backup;
 mod cli;
 mod contract;
 mod demo;
+mod desks;
 mod files;
 mod health;
 mod mosquitto;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, DeskCommand};
 use settings::Loaded;
 
 fn main() -> ExitCode {
@@ -61,6 +62,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Archiver => parts::archiver(loaded).await,
             Command::Webapp => parts::webapp(loaded).await,
             Command::Publisher(flags) => parts::publisher(loaded, flags).await,
+            Command::Desk(DeskCommand::List) => desks::list(&loaded).await,
             Command::Token(command) => tokens::run(&loaded, command).await,
             Command::Export(flags) => archive::export(&loaded, flags).await,
             Command::Import(flags) => archive::import(&loaded, flags).await,

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::cli::{PublisherFlags, Up};
+use crate::files::Progress;
 use crate::settings::{DemoSettings, Loaded, MqttSettings};
 use crate::tokens::random_token;
 use crate::{demo, health, network};
@@ -195,6 +196,15 @@ pub async fn publisher(loaded: Loaded, flags: PublisherFlags) -> anyhow::Result<
         None => loaded.broker()?,
     };
     let home = publisher::Home { event, journal: loaded.data.join("desk") };
+    if let Some(file) = flags.import {
+        let mut line = Progress::new("importing");
+        let confirmed = |done, of| line.show(done as u64, of as u64);
+        let outcome = publisher::import(&settings, home, broker, file, stop::on_signal(), confirmed).await;
+        // An error stands on a line of its own, too.
+        drop(line);
+        println!("{}", outcome?);
+        return Ok(());
+    }
     let mut parts = Parts::new();
     parts.start("publisher", |stop| publisher::run(settings, home, broker, stop));
     parts.run().await

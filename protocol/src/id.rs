@@ -244,11 +244,22 @@ impl IdSource {
 /// Namespace of derived play ids: any fixed UUID, never to be changed.
 const PLAYS: Uuid = Uuid::from_u128(0x3d4b_1f6e_1f0a_5f0c_9a55_7f6d_2c41_8e21);
 
+/// The same for sets.
+const SETS: Uuid = Uuid::from_u128(0x8c1e_52d7_b0c4_5a3b_8d0e_41f7_96a2_c35d);
+
 impl PlayId {
     /// The id that a desk gives to what a source calls `identity`: always the same one, so that a history
     /// read twice is not a song played twice. UUIDv5, RFC 9562 section 5.5.
     pub fn derived(desk: &DeskId, source: &str, identity: &str) -> Self {
         Self(Uuid::new_v5(&PLAYS, format!("{desk}\n{source}\n{identity}").as_bytes()))
+    }
+}
+
+impl SetId {
+    /// The id of a set that a desk knows only from a file, by what the source calls the first play of it: a file
+    /// imported twice is one set. UUIDv5, as [`PlayId::derived`].
+    pub fn derived(desk: &DeskId, source: &str, first_identity: &str) -> Self {
+        Self(Uuid::new_v5(&SETS, format!("{desk}\n{source}\n{first_identity}").as_bytes()))
     }
 }
 
@@ -279,6 +290,16 @@ mod tests {
         assert_eq!(one, PlayId::derived(&desk, "virtualdj", "1795291330 /m/a.mp3"));
         assert_ne!(one, PlayId::derived(&desk, "virtualdj", "1795291331 /m/a.mp3"));
         assert_eq!(one.to_string().parse::<PlayId>().unwrap(), one);
+    }
+
+    #[test]
+    fn a_night_imported_twice_is_one_set() {
+        let (one, other): (DeskId, DeskId) = ("booth".parse().unwrap(), "attic".parse().unwrap());
+        let set = SetId::derived(&one, "virtualdj", "/m/a.mp3|1795291330000");
+        // Archives hold it: it may never come out differently.
+        assert_eq!(set.to_string(), "a157052a-e0b4-50bf-b681-ee391e79f178");
+        assert_ne!(set, SetId::derived(&other, "virtualdj", "/m/a.mp3|1795291330000"));
+        assert_ne!(set.uuid(), PlayId::derived(&one, "virtualdj", "/m/a.mp3|1795291330000").uuid());
     }
 
     #[test]

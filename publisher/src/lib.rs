@@ -1,12 +1,14 @@
 //! The DJ's side: learns what a DJ program plays, decides what is now playing and keeps every play in a journal until
 //! the archive has it. How it reaches the broker is in `run`.
 
+mod import;
 pub mod journal;
 pub mod now_playing;
 mod run;
 pub mod settings;
 pub mod sources;
 
+pub use import::{Imported, import};
 pub use run::{Home, run};
 pub use settings::{Settings, Source};
 pub use sources::is_source_here;

@@ -10,8 +10,9 @@ use bus::{BrokerUrl, Bus, Incoming, Outbox};
 use config::Stop;
 use config::clock::{now_ms, seed};
 use jiff::tz::TimeZone;
-use protocol::{DeskId, DeskState, DeskTopic, EventId, FloorAddress, FloorId, FloorTopic, IdSource, Message};
-use protocol::{MessageId, Play, PlayKind, PlayReport, Presence, ProducerId, SetRef, Topic, V1, message};
+use protocol::{DeskId, DeskState, DeskTopic, EventId, FloorAddress, FloorId, FloorTopic, IdSource};
+use protocol::{JournalId, Message, MessageId, Play, PlayKind, PlayReport, Presence, ProducerId, SetRef};
+use protocol::{Topic, V1, message};
 use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 
@@ -23,10 +24,10 @@ use crate::sources::virtualdj::home::Places;
 use crate::sources::{self, CatchUp, SourceEvent, SourceState};
 
 /// A set that was left open is taken up again within this time; after it, the night is over.
-const RESUME_WITHIN_MS: i64 = 4 * 3_600_000;
+pub(crate) const RESUME_WITHIN_MS: i64 = 4 * 3_600_000;
 
 /// DJ programs write whole seconds, so what started with the set may seem to have started before it.
-const WHOLE_SECONDS_MS: i64 = 2_000;
+pub(crate) const WHOLE_SECONDS_MS: i64 = 2_000;
 
 /// What may still be heard when we come: a track of unknown length counts for so long.
 const STILL_HEARD_MS: i64 = 12 * 60_000;
@@ -44,14 +45,14 @@ pub struct Home {
 
 /// A report as the journal keeps it: everything but what is only known when it is sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Noted {
-    id: MessageId,
-    floor: FloorId,
-    kind: PlayKind,
-    set: SetRef,
-    play: Play,
+pub(crate) struct Noted {
+    pub(crate) id: MessageId,
+    pub(crate) floor: FloorId,
+    pub(crate) kind: PlayKind,
+    pub(crate) set: SetRef,
+    pub(crate) play: Play,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    set_ended: bool,
+    pub(crate) set_ended: bool,
 }
 
 /// Publishes what the DJ program plays until stopped. The set is taken up again at the next start.
@@ -59,17 +60,8 @@ struct Noted {
 /// # Errors
 /// The broker URL names no desk, the journal cannot be used, or the source's settings make no sense.
 pub async fn run(settings: Settings, home: Home, broker: BrokerUrl, stop: Stop) -> anyhow::Result<()> {
-    let desk: DeskId = broker
-        .login_name()
-        .context("the broker URL names no desk; it looks like mqtt://DESK:TOKEN@HOST")?
-        .parse()
-        .context("the desk in the broker URL")?;
-    let mut random = [0u8; 16];
-    getrandom::fill(&mut random)
-        .map_err(|error| anyhow::anyhow!("no randomness for a new journal: {error}"))?;
-    // One folder a desk: two desks on one machine do not share numbers.
-    let folder = home.journal.join(desk.as_str());
-    let (journal, restored) = Journal::open(&folder, Limits::default(), now_ms(), random)?;
+    let desk = desk_of(&broker)?;
+    let (journal, restored) = journal_of(&home, &desk)?;
 
     let status = |presence: Presence| presence.as_str().as_bytes().to_vec();
     let address = FloorAddress::new(home.event.clone(), settings.floor.clone());
@@ -115,6 +107,56 @@ pub async fn run(settings: Settings, home: Home, broker: BrokerUrl, stop: Stop) 
     bus_stop.cancel();
     while inbox.next().await.is_some() {}
     Ok(())
+}
+
+/// Whose publisher it is: the broker knows it by its login.
+pub(crate) fn desk_of(broker: &BrokerUrl) -> anyhow::Result<DeskId> {
+    broker
+        .login_name()
+        .context("the broker URL names no desk; it looks like mqtt://DESK:TOKEN@HOST")?
+        .parse()
+        .context("the desk in the broker URL")
+}
+
+/// The desk's journal, which is nobody else's while it is open.
+pub(crate) fn journal_of(home: &Home, desk: &DeskId) -> anyhow::Result<(Journal<Noted>, Restored<Noted>)> {
+    let mut random = [0u8; 16];
+    getrandom::fill(&mut random)
+        .map_err(|error| anyhow::anyhow!("no randomness for a new journal: {error}"))?;
+    // One folder a desk: two desks on one machine do not share numbers.
+    let folder = home.journal.join(desk.as_str());
+    Ok(Journal::open(&folder, Limits::default(), now_ms(), random)?)
+}
+
+/// Says what is in the outbox, as far as the bus takes it; the next connection, or the next tick, goes on there.
+pub(crate) fn send(
+    outbox: &mut Outbox<Entry<Noted>>,
+    bus: &Bus,
+    event: &EventId,
+    desk: &DeskId,
+    journal: JournalId,
+) {
+    while let Some((seq, held_from, entry)) = outbox.next() {
+        let Entry { at_ms, report, .. } = entry;
+        let payload = PlayReport {
+            v: V1,
+            id: report.id,
+            at_ms: *at_ms,
+            journal,
+            seq,
+            held_from,
+            kind: report.kind,
+            set: report.set.clone(),
+            play: report.play.clone(),
+            set_ended: report.set_ended,
+        };
+        let floor = FloorAddress::new(event.clone(), report.floor.clone());
+        let topic = floor.topic(FloorTopic::Desk(desk.clone(), DeskTopic::Play));
+        if !bus.say(topic, message::write(&payload)) {
+            return;
+        }
+        outbox.sent(now_ms());
+    }
 }
 
 struct Desk {
@@ -380,27 +422,7 @@ impl Desk {
     }
 
     fn send(&mut self) {
-        while let Some((seq, held_from, entry)) = self.outbox.next() {
-            let Entry { at_ms, report, .. } = entry;
-            let payload = PlayReport {
-                v: V1,
-                id: report.id,
-                at_ms: *at_ms,
-                journal: self.journal.id(),
-                seq,
-                held_from,
-                kind: report.kind,
-                set: report.set.clone(),
-                play: report.play.clone(),
-                set_ended: report.set_ended,
-            };
-            let floor = FloorAddress::new(self.address.event.clone(), report.floor.clone());
-            let topic = floor.topic(FloorTopic::Desk(self.id.clone(), DeskTopic::Play));
-            if !self.bus.say(topic, message::write(&payload)) {
-                return; // The next connection, or the next tick, goes on here.
-            }
-            self.outbox.sent(now_ms());
-        }
+        send(&mut self.outbox, &self.bus, &self.address.event, &self.id, self.journal.id());
     }
 
     fn leave(&mut self) {
@@ -416,6 +438,6 @@ impl Desk {
 }
 
 /// The journal waits for the disk; meanwhile the runtime's other tasks go on.
-fn on_disk<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn on_disk<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
 }

@@ -185,11 +185,16 @@ impl<R: Serialize + DeserializeOwned + Clone> Journal<R> {
 
     /// Writes entries; when this returns they survive a power loss, all of them, at the price of one wait for the disk.
     pub fn append(&mut self, now_ms: i64, drafts: Vec<Draft<R>>) -> Result<Vec<Entry<R>>, WriteError> {
+        self.append_dated(drafts.into_iter().map(|draft| (now_ms, draft)).collect())
+    }
+
+    /// The same for entries with times of their own, which move up where they would not increase.
+    pub fn append_dated(&mut self, drafts: Vec<(i64, Draft<R>)>) -> Result<Vec<Entry<R>>, WriteError> {
         let mut at_ms = self.state.last_at_ms;
         let entries: Vec<Entry<R>> = (self.state.next_seq()..)
             .zip(drafts)
-            .map(|(seq, Draft { identity, report })| {
-                at_ms = now_ms.max(at_ms + 1);
+            .map(|(seq, (dated_ms, Draft { identity, report }))| {
+                at_ms = dated_ms.max(at_ms + 1);
                 Entry { seq, at_ms, identity, report }
             })
             .collect();

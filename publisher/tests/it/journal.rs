@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use pika_publisher::journal::{Draft, Journal, Limits, OpenError, OpenSet, Restored, WriteError};
+use pika_publisher::journal::{Draft, Entry, Journal, Limits, OpenError, OpenSet, Restored, WriteError};
 use proptest::prelude::*;
 use protocol::{SetId, SetRef};
 
@@ -53,6 +53,19 @@ fn three() -> (tempfile::TempDir, Vec<u8>) {
     drop(journal);
     let bytes = fs::read(dir.path().join(FILE)).expect("the journal");
     (dir, bytes)
+}
+
+#[test]
+fn entries_with_dates_of_their_own_never_go_back() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (mut journal, _) = open(dir.path(), 1);
+    let dated = vec![(500, draft("one")), (900, draft("two")), (700, draft("three"))];
+    let at_ms = |entries: Vec<Entry<String>>| entries.iter().map(|entry| entry.at_ms).collect::<Vec<_>>();
+    assert_eq!(at_ms(journal.append_dated(dated).expect("written")), [500, 900, 901]);
+    assert_eq!(at_ms(journal.append(2000, vec![draft("four")]).expect("written")), [2000]);
+    assert_eq!(at_ms(journal.append_dated(vec![(600, draft("five"))]).expect("written")), [2001]);
+    drop(journal);
+    assert_eq!(open(dir.path(), 2).1.unconfirmed.len(), 5);
 }
 
 #[test]

@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::database::{Index, path_of};
 use crate::sources::observation::Observation;
 
 /// A library that VirtualDJ keeps writing is read again at most so often.
 const AGAIN_MS: i64 = 60_000;
+
+/// The largest libraries on the slowest drives are read within this.
+const INDEX_WITHIN: Duration = Duration::from_secs(60);
 
 /// The libraries met so far: one in VirtualDJ's folder and one per other drive.
 #[derive(Debug)]
@@ -67,6 +70,24 @@ impl Library {
             });
         }
         renewed
+    }
+
+    /// Fills in what the libraries know of many tracks, and waits for the indexes: for who has the time.
+    pub fn fill_all(&mut self, now_ms: i64, observations: &mut [Observation]) {
+        // The drives that they lie on become known by asking.
+        for observation in &mut *observations {
+            self.fill(observation);
+        }
+        self.refresh(now_ms);
+        while self.files.values().any(|indexed| indexed.running) {
+            // An index that broke off never comes; the plays then go without it.
+            let Ok((path, index)) = self.done.recv_timeout(INDEX_WITHIN) else { break };
+            let indexed = self.files.entry(path).or_default();
+            (indexed.index, indexed.running) = (Some(index), false);
+        }
+        for observation in observations {
+            self.fill(observation);
+        }
     }
 
     /// Fills in what the libraries know of the track. Says whether one knew it.

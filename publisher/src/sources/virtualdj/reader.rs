@@ -310,7 +310,7 @@ fn added_from(known: &Known, entries: &[KnownEntry], seen: &HashSet<u64>) -> Opt
 }
 
 /// The same song entered twice within half a minute is one play. Without seconds, the next minute is close enough.
-fn same_play(before: &Found, after: &Found) -> bool {
+pub(crate) fn same_play(before: &Found, after: &Found) -> bool {
     let (Some(before_ms), Some(after_ms)) = (before.started_ms, after.started_ms) else { return false };
     let limit_ms = if before.exact && after.exact { SAME_PLAY_MS } else { 60_000 };
     before.place == after.place && (after_ms - before_ms).abs() <= limit_ms
