@@ -399,7 +399,11 @@ impl Archiver {
             });
         }
         if let (FloorTopic::Desk(desk, DeskTopic::Play), Message::Play(report)) = (&about, &message) {
-            self.observe_clock(&address, desk, report.at_ms, now_ms);
+            // What waited, or is imported, comes late and tells nothing of a slow clock. The state that goes before each
+            // live play does.
+            if report.at_ms > now_ms {
+                self.observe_clock(&address, desk, report.at_ms, now_ms);
+            }
             let numbered = Numbered {
                 producer: ProducerId::from(desk.clone()),
                 journal: report.journal,
