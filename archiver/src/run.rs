@@ -12,7 +12,7 @@ use protocol::{Audience, Cursor, DeskId, DeskState, DeskTopic, Dj, FloorAddress,
 use protocol::{
     FloorTopic, History, IdSource, Info, Input, InputReport, JournalId, Message, NowField, NowPlaying,
 };
-use protocol::{NowState, PastPlay, PlayId, ProducerId, Reactions, Topic, V1, message};
+use protocol::{NowState, PastPlay, PlayId, PlayReport, ProducerId, Reactions, Topic, V1, message};
 use store::{CursorRow, DeskRow, PlayRow, Reaction, ReactionRow, Record, SetRow, Store, Tally};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -172,6 +172,8 @@ struct Archiver {
     publish_from_ms: i64,
     /// The last time the log said that reports are refused.
     full_logged_ms: i64,
+    /// The last time the log named a floor that is none of ours.
+    stranger_logged_ms: i64,
     keep_reactions_days: Option<u32>,
     folded_ms: i64,
     health: Needs,
@@ -260,6 +262,7 @@ impl Archiver {
             restored: false,
             publish_from_ms: now_ms() + RESTORE_PATIENCE_MS,
             full_logged_ms: 0,
+            stranger_logged_ms: 0,
             keep_reactions_days: settings.keep_reactions_days,
             folded_ms: 0,
             health,
@@ -382,12 +385,19 @@ impl Archiver {
 
     fn floor_message(&mut self, address: FloorAddress, about: FloorTopic, message: Message, retained: bool) {
         let now_ms = now_ms();
-        if !self.floors.contains_key(&address) {
-            tracing::warn!(floor = %address, "a message for a floor that this event does not have");
-            return;
-        }
+        // What is numbered is kept whatever its floor: otherwise everything behind it would wait for ever.
         if let (FloorTopic::In(producer), Message::In(report)) = (&about, &message) {
             return self.input(&address, producer, report, now_ms);
+        }
+        if let (FloorTopic::Desk(desk, DeskTopic::Play), Message::Play(report)) = (&about, &message) {
+            self.keep_play(&address, desk, report, now_ms);
+        }
+        if !self.floors.contains_key(&address) {
+            if now_ms - self.stranger_logged_ms > 10_000 {
+                self.stranger_logged_ms = now_ms;
+                tracing::warn!(floor = %address, "a message for a floor that this event does not have; nobody sees it");
+            }
+            return;
         }
         if let FloorTopic::Desk(desk, about) = &about {
             self.know(&address, desk);
@@ -404,14 +414,6 @@ impl Archiver {
             if report.at_ms > now_ms {
                 self.observe_clock(&address, desk, report.at_ms, now_ms);
             }
-            let numbered = Numbered {
-                producer: ProducerId::from(desk.clone()),
-                journal: report.journal,
-                seq: report.seq,
-                held_from: report.held_from,
-            };
-            let row = || PlayRow { floor: address.clone(), desk: desk.clone(), report: (**report).clone() };
-            self.accept(numbered, || Some(Record::Play(Box::new(row()))), now_ms);
         }
         if let (FloorTopic::Desk(desk, DeskTopic::State), Message::DeskState(state)) = (&about, &message) {
             if !retained {
@@ -469,6 +471,17 @@ impl Archiver {
                 self.bus.subscribe(address.topic(FloorTopic::Desk(desk.clone(), about)).to_string());
             }
         }
+    }
+
+    fn keep_play(&mut self, address: &FloorAddress, desk: &DeskId, report: &PlayReport, now_ms: i64) {
+        let numbered = Numbered {
+            producer: ProducerId::from(desk.clone()),
+            journal: report.journal,
+            seq: report.seq,
+            held_from: report.held_from,
+        };
+        let row = || PlayRow { floor: address.clone(), desk: desk.clone(), report: report.clone() };
+        self.accept(numbered, || Some(Record::Play(Box::new(row()))), now_ms);
     }
 
     /// Lets what a producer numbered wait for its transaction. If something before it is missing, or there is no room, it

@@ -10,7 +10,7 @@ use bus::{BrokerUrl, Bus, Incoming, Outbox};
 use config::Stop;
 use config::clock::{now_ms, seed};
 use jiff::tz::TimeZone;
-use protocol::{DeskId, DeskState, DeskTopic, EventId, FloorAddress, FloorId, FloorTopic, IdSource};
+use protocol::{DeskId, DeskState, DeskTopic, EventId, FloorAddress, FloorId, FloorTopic, IdSource, Info};
 use protocol::{JournalId, Message, MessageId, Play, PlayKind, PlayReport, Presence, ProducerId, SetRef};
 use protocol::{Topic, V1, message};
 use serde::{Deserialize, Serialize};
@@ -176,6 +176,8 @@ struct Desk {
     state_told_ms: i64,
     /// Whose turn it is to archive.
     term: Option<u64>,
+    /// As far as we know.
+    has_floor: bool,
 }
 
 impl Desk {
@@ -201,6 +203,7 @@ impl Desk {
             state: None,
             state_told_ms: 0,
             term: None,
+            has_floor: true,
         }
     }
 
@@ -309,6 +312,7 @@ impl Desk {
                     self.term = info.term;
                     self.outbox.rewind();
                 }
+                self.check_floor(&info);
             }
             // An old connection of ours was buried just now; we are alive.
             Incoming::Message { message: Message::DeskStatus(Presence::Offline), .. } => {
@@ -316,6 +320,19 @@ impl Desk {
                 self.bus.keep(topic, Presence::Online.as_str());
             }
             Incoming::Message { .. } => {}
+        }
+    }
+
+    /// Plays on a floor that is none are kept, and nobody sees them: the DJ has to know.
+    fn check_floor(&mut self, info: &Info) {
+        let is_there = info.floors.iter().any(|floor| floor.id == self.address.floor);
+        if std::mem::replace(&mut self.has_floor, is_there) && !is_there {
+            let floors: Vec<&str> = info.floors.iter().map(|floor| floor.id.as_str()).collect();
+            tracing::error!(
+                "the event has no floor `{}`, so nobody sees what you play; name one of these with --floor: {}",
+                self.address.floor,
+                floors.join(", ")
+            );
         }
     }
 

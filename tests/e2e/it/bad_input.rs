@@ -233,6 +233,32 @@ async fn two_publishers_do_not_share_a_journal() {
     assert!(second.log().contains("another publisher uses the journal"), "{}", second.log());
 }
 
+/// What was played on a floor that is none is said, kept, and holds up nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_floor_that_is_none_is_named_and_plays_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut dj, database) = (Dj::new(folder.path()), kit::Database::sqlite(folder.path()));
+    let attic = [("PIKA__PUBLISHER__FLOOR", "attic")];
+    let pika = crate::road::up(folder.path(), &database, &dj, &attic).await;
+    wait::until_some("the floor to be named", || {
+        pika.program.log().contains("no floor `attic`, so nobody sees what you play; name one").then_some(())
+    })
+    .await;
+    dj.plays("Unseen");
+    let store = database.store();
+    wait::until("the play to be kept", || async {
+        let plays = store.recent(&"tonight/attic".parse().unwrap(), 10).await;
+        let plays = plays.map_err(|error| error.to_string())?;
+        if plays.len() == 1 { Ok(()) } else { Err(format!("{plays:?}")) }
+    })
+    .await;
+    store.close().await;
+    drop(pika);
+    let pika = crate::road::up(folder.path(), &database, &dj, &[]).await;
+    dj.plays("Seen");
+    pika.shows("Seen").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publisher_without_a_desk_is_told_how() {
     let folder = tempfile::tempdir().unwrap();
