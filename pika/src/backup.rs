@@ -10,7 +10,7 @@ use store::{BackupFormat, DatabaseUrl};
 
 use crate::archive::{existing, load, opened};
 use crate::cli::{Backup, Restore};
-use crate::files::{NewFile, PART};
+use crate::files::{NewFile, PART, Progress};
 use crate::settings::Loaded;
 
 /// A part that nobody has touched for so long was left by a process that was killed.
@@ -38,9 +38,14 @@ pub async fn backup(loaded: &Loaded, flags: Backup) -> anyhow::Result<()> {
             ensure!(path.is_file(), "there is no archive at {}", path.display());
             let same = |one: &Path, two: &Path| fs::canonicalize(one).ok() == fs::canonicalize(two).ok();
             ensure!(!same(path, &target), "{} is the archive itself; name another file", target.display());
-            store::copy_sqlite(path, file.path()).await?;
+            let of = fs::metadata(path).ok().map(|archive| archive.len());
+            growing(file.path(), of, store::copy_sqlite(path, file.path())).await?;
         }
-        DatabaseUrl::Postgres { url: address, .. } => store::pg_dump(address, file.path())?,
+        DatabaseUrl::Postgres { url: address, .. } => {
+            let (address, path) = (address.clone(), file.path().to_owned());
+            let dumped = tokio::task::spawn_blocking(move || store::pg_dump(&address, &path));
+            growing(file.path(), None, dumped).await.context("pg_dump broke off")??;
+        }
     }
     file.keep()?;
     if in_folder {
@@ -48,6 +53,22 @@ pub async fn backup(loaded: &Loaded, flags: Backup) -> anyhow::Result<()> {
     }
     eprintln!("{} holds the archive of {url}; keep it like a password file", target.display());
     Ok(())
+}
+
+/// Shows on a terminal how a file grows while somebody writes it.
+async fn growing<T>(path: &Path, of: Option<u64>, work: impl Future<Output = T>) -> T {
+    let mut progress = Progress::new("copied");
+    let mut tick = tokio::time::interval(Duration::from_millis(200));
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = tick.tick() => {
+                let bytes = fs::metadata(path).map_or(0, |file| file.len());
+                progress.show(of.map_or(bytes, |of| bytes.min(of)), of);
+            }
+        }
+    }
 }
 
 /// PostgreSQL's own tools change settings of their session, which such a pooler gives to others.

@@ -81,11 +81,11 @@ impl Progress {
         Self { what, shown: None, terminal: io::stderr().is_terminal() }
     }
 
-    pub fn show(&mut self, done: u64, of: u64) {
+    pub fn show(&mut self, done: u64, of: Option<u64>) {
         if !self.terminal {
             return;
         }
-        let line = progress(self.what, done, Some(of));
+        let line = progress(self.what, done, of);
         if self.shown.as_ref() != Some(&line) {
             eprint!("\r{line}");
             self.shown = Some(line);

@@ -198,7 +198,7 @@ pub async fn publisher(loaded: Loaded, flags: PublisherFlags) -> anyhow::Result<
     let home = publisher::Home { event, journal: loaded.data.join("desk") };
     if let Some(file) = flags.import {
         let mut line = Progress::new("importing");
-        let confirmed = |done, of| line.show(done as u64, of as u64);
+        let confirmed = |done, of| line.show(done as u64, Some(of as u64));
         let outcome = publisher::import(&settings, home, broker, file, stop::on_signal(), confirmed).await;
         // An error stands on a line of its own, too.
         drop(line);
