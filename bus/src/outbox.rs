@@ -22,11 +22,13 @@ pub struct Outbox<T> {
     /// When something was last sent or confirmed.
     moved_ms: i64,
     retry_after_ms: i64,
+    /// Whose turn it is to archive, as the event's `info` said last.
+    term: Option<u64>,
 }
 
 impl<T> Default for Outbox<T> {
     fn default() -> Self {
-        Self { entries: VecDeque::new(), sent: 0, moved_ms: 0, retry_after_ms: RETRY_AFTER_MS }
+        Self { entries: VecDeque::new(), sent: 0, moved_ms: 0, retry_after_ms: RETRY_AFTER_MS, term: None }
     }
 }
 
@@ -72,6 +74,14 @@ impl<T> Outbox<T> {
     pub fn rewind(&mut self) {
         self.sent = 0;
         self.retry_after_ms = RETRY_AFTER_MS;
+    }
+
+    /// Starts over when another archiver begins: what the one before had not stored is gone with it.
+    pub fn archived_by(&mut self, term: Option<u64>) {
+        if self.term != term {
+            self.term = term;
+            self.rewind();
+        }
     }
 
     /// Starts over if the cursor has stood still for too long. Returns whether it did.
@@ -154,6 +164,17 @@ mod tests {
         assert!(outbox.confirm(1, 1_014_000));
         drain(&mut outbox, 1_014_000);
         assert!(outbox.rewind_if_stuck(1_017_000), "a confirmation makes it quick again");
+    }
+
+    #[test]
+    fn another_archiver_is_sent_all_that_is_unconfirmed_once() {
+        let mut outbox = filled();
+        outbox.archived_by(Some(1));
+        drain(&mut outbox, 0);
+        outbox.archived_by(Some(1));
+        assert_eq!(drain(&mut outbox, 0), []);
+        outbox.archived_by(Some(2));
+        assert_eq!(drain(&mut outbox, 0).len(), 3);
     }
 
     #[test]

@@ -128,7 +128,7 @@ pub async fn import(
         outbox.push(entry.seq, entry);
     }
     let event = home.event;
-    let importer = Importer { desk, event, floor: settings.floor.clone(), journal, outbox, term: None };
+    let importer = Importer { desk, event, floor: settings.floor.clone(), journal, outbox };
     importer.run(broker, news, stop, progress).await?;
     Ok(outcome)
 }
@@ -139,8 +139,6 @@ struct Importer {
     floor: FloorId,
     journal: Journal<Noted>,
     outbox: Outbox<Entry<Noted>>,
-    /// Whose turn it is to archive.
-    term: Option<u64>,
 }
 
 impl Importer {
@@ -222,12 +220,8 @@ impl Importer {
                     tracing::warn!("cannot note a confirmation: {:#}", anyhow::Error::from(error));
                 }
             }
-            // Another archiver begins: what the one before had not stored is gone with it.
             Incoming::Message { message: Message::Info(info), .. } => {
-                if self.term != info.term {
-                    self.term = info.term;
-                    self.outbox.rewind();
-                }
+                self.outbox.archived_by(info.term);
                 return Some(info);
             }
             Incoming::Lost | Incoming::Message { .. } => {}

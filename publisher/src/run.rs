@@ -174,8 +174,6 @@ struct Desk {
     bus: Bus,
     state: Option<DeskState>,
     state_told_ms: i64,
-    /// Whose turn it is to archive.
-    term: Option<u64>,
     /// As far as we know.
     has_floor: bool,
 }
@@ -202,7 +200,6 @@ impl Desk {
             bus,
             state: None,
             state_told_ms: 0,
-            term: None,
             has_floor: true,
         }
     }
@@ -306,12 +303,8 @@ impl Desk {
                     tracing::warn!("cannot note a confirmation: {:#}", anyhow::Error::from(error));
                 }
             }
-            // Another archiver begins: what the one before had not stored is gone with it.
             Incoming::Message { message: Message::Info(info), .. } => {
-                if self.term != info.term {
-                    self.term = info.term;
-                    self.outbox.rewind();
-                }
+                self.outbox.archived_by(info.term);
                 self.check_floor(&info);
             }
             // An old connection of ours was buried just now; we are alive.

@@ -61,8 +61,6 @@ pub(crate) struct Unconfirmed {
     journal: JournalId,
     seq: u64,
     outbox: Outbox<Tap>,
-    /// Whose turn it is to archive.
-    term: Option<u64>,
     waiting: VecDeque<(u64, oneshot::Sender<()>)>,
     ids: IdSource,
 }
@@ -71,15 +69,7 @@ impl Unconfirmed {
     pub(crate) fn new(producer: ProducerId) -> Self {
         let mut ids = IdSource::seeded(seed());
         let journal = ids.journal(now_ms());
-        Self {
-            producer,
-            journal,
-            seq: 0,
-            outbox: Outbox::default(),
-            term: None,
-            waiting: VecDeque::new(),
-            ids,
-        }
+        Self { producer, journal, seq: 0, outbox: Outbox::default(), waiting: VecDeque::new(), ids }
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -129,12 +119,8 @@ impl Unconfirmed {
         self.outbox.rewind();
     }
 
-    /// Another archiver begins: what the one before had not stored is gone with it.
     pub(crate) fn archived_by(&mut self, term: Option<u64>) {
-        if self.term != term {
-            self.term = term;
-            self.outbox.rewind();
-        }
+        self.outbox.archived_by(term);
     }
 
     pub(crate) fn tick(&mut self) {
