@@ -376,6 +376,7 @@ mod tests {
                 source: None,
                 app: "test".into(),
                 queue_depth: 0,
+                answered: None,
             };
             let happenings = self.floor.desk_state(&desk(id), state, self.now_ms);
             self.tell(happenings)

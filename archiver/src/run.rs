@@ -405,7 +405,7 @@ impl Archiver {
             heard.and_modify(|heard| match about {
                 DeskTopic::Status => heard.status = true,
                 DeskTopic::State => heard.state = true,
-                DeskTopic::Play => {}
+                DeskTopic::Play | DeskTopic::Requests => {}
             });
         }
         if let (FloorTopic::Desk(desk, DeskTopic::Play), Message::Play(report)) = (&about, &message) {
@@ -659,6 +659,7 @@ impl Archiver {
                 play: now.play.clone(),
                 dj: now.dj.clone(),
                 set_id: now.set_id,
+                last_song: false,
                 stale_after_ms: now.stale_after_ms,
             };
             self.bus.keep(address.topic(FloorTopic::Now), message::write(&payload));

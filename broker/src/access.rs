@@ -161,7 +161,7 @@ impl Principal {
             TokenKind::Service => {
                 let mut write = public(event, "+");
                 write.retain(|filter| !filter.starts_with('$'));
-                for topic in ["+/in/+", "cursor/+", "audience/+"] {
+                for topic in ["+/in/+", "+/desk/+/requests", "cursor/+", "audience/+"] {
                     write.push(format!("pika/v1/{event}/{topic}"));
                 }
                 (write, vec![format!("pika/v1/{event}/#"), "$SYS/#".to_owned()])

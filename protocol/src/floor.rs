@@ -89,6 +89,9 @@ pub struct NowPlaying {
     pub dj: Option<Dj>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_id: Option<SetId>,
+    /// The DJ says that this is the last song of the set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last_song: bool,
     /// After this time, without a newer message, show "no signal" instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_after_ms: Option<i64>,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{DancerId, JournalId, MessageId, PlayId};
+use crate::id::{DancerId, DeskId, JournalId, MessageId, PlayId, SetId};
 use crate::message::V1;
 
 /// How the tempo should change.
@@ -51,6 +51,9 @@ pub enum Input {
         text: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until_ms: Option<i64>,
+        /// The desk whose DJ says it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<DeskId>,
     },
     AskPoll {
         poll_id: MessageId,
@@ -58,6 +61,9 @@ pub enum Input {
         options: Vec<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         closes_ms: Option<i64>,
+        /// The desk whose DJ asks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<DeskId>,
     },
     ClosePoll {
         poll_id: MessageId,
@@ -65,6 +71,39 @@ pub enum Input {
     LastSong {
         on: bool,
     },
+    /// What a DJ who stands elsewhere wants of his own desk. The archiver keeps it and passes it on; the desk alone
+    /// writes its set.
+    Request {
+        desk: DeskId,
+        request: Request,
+    },
+}
+
+/// What a desk can be asked to do. Each names what it is about, so that one that comes late does no harm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Request {
+    /// `on`: the play that is on is kept from the floor. `off`: it is shown after all.
+    Hide {
+        play_id: PlayId,
+        on: bool,
+    },
+    /// It was not played after all.
+    Withdraw {
+        play_id: PlayId,
+    },
+    /// What it really was.
+    Correct {
+        play_id: PlayId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        artist: Option<String>,
+        title: String,
+    },
+    EndSet {
+        set_id: SetId,
+    },
+    /// Opens a set, if none is open.
+    GoLive,
 }
 
 /// `{floor}/in/{producer}`.

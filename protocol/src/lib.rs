@@ -18,8 +18,8 @@ pub use floor::{NowPlaying, NowState, PastPlay, Poll, PollOption, Reactions, Tem
 pub use id::{
     BadId, DancerId, DeskId, EventId, FloorId, IdSource, JournalId, MessageId, PlayId, ProducerId, SetId,
 };
-pub use input::{Input, InputReport, TempoWish};
+pub use input::{Input, InputReport, Request, TempoWish};
 pub use message::{BadPayload, Message, Presence, V1};
-pub use play::{DeskState, Play, PlayKind, PlayReport, SetRef};
+pub use play::{DeskRequest, DeskRequests, DeskState, Play, PlayKind, PlayReport, SetRef};
 pub use topic::{BadTopic, DeskTopic, FloorAddress, FloorTopic, NowField, Topic};
 pub use track::Track;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::floor::{Announcement, Audience, Cursor, FloorEvent, History, Info, NowPlaying, Poll, Reactions};
 use crate::input::InputReport;
-use crate::play::{DeskState, PlayReport};
+use crate::play::{DeskRequests, DeskState, PlayReport};
 use crate::topic::{DeskTopic, FloorTopic, Topic};
 use crate::track;
 
@@ -82,6 +82,7 @@ pub enum Message {
     DeskStatus(Presence),
     DeskState(DeskState),
     Play(Box<PlayReport>),
+    DeskRequests(DeskRequests),
     Now(Box<NowPlaying>),
     NowField(String),
     History(History),
@@ -136,6 +137,7 @@ impl Message {
                     report.set.clean();
                     Message::Play(report)
                 }
+                FloorTopic::Desk(_, DeskTopic::Requests) => Message::DeskRequests(json(payload)?),
                 FloorTopic::Now => Message::Now(json(payload)?),
                 FloorTopic::NowField(_) => Message::NowField(
                     std::str::from_utf8(payload).map_err(|_| BadPayload::NotText)?.to_owned(),

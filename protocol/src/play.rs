@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{JournalId, MessageId, PlayId, SetId};
+use crate::input::Request;
 use crate::message::V1;
 use crate::track::{self, Track};
 
@@ -97,4 +98,27 @@ pub struct DeskState {
     /// Messages in the journal that the archive has not confirmed.
     #[serde(default)]
     pub queue_depth: u64,
+    /// The newest of its `requests` that the desk has dealt with, and with it all before that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<MessageId>,
+}
+
+/// `{floor}/desk/{desk}/requests`, retained: what the desk was asked from elsewhere and has not answered, the oldest
+/// first. An empty payload: nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DeskRequests {
+    pub v: V1,
+    pub id: MessageId,
+    pub at_ms: i64,
+    /// At most 16; an older one gives way.
+    pub requests: Vec<DeskRequest>,
+}
+
+/// One request, with the id of the message that brought it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DeskRequest {
+    pub id: MessageId,
+    pub at_ms: i64,
+    #[serde(flatten)]
+    pub request: Request,
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::floor::{Announcement, Audience, Cursor, FloorEvent, History, Info, NowPlaying, Poll, Reactions};
 use crate::input::InputReport;
-use crate::play::{DeskState, PlayReport};
+use crate::play::{DeskRequests, DeskState, PlayReport};
 
 /// One schema a payload, by the name of its topic.
 pub fn all() -> Map<String, Value> {
@@ -14,6 +14,7 @@ pub fn all() -> Map<String, Value> {
         ("info", of::<Info>()),
         ("desk-state", of::<DeskState>()),
         ("desk-play", of::<PlayReport>()),
+        ("desk-requests", of::<DeskRequests>()),
         ("now", of::<NowPlaying>()),
         ("history", of::<History>()),
         ("reactions", of::<Reactions>()),

@@ -74,7 +74,7 @@ pub enum Topic {
 /// What is said about a floor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FloorTopic {
-    /// `desk/{desk}/…`, written by that desk alone.
+    /// `desk/{desk}/…`, written by that desk alone, but for its `requests`.
     Desk(DeskId, DeskTopic),
     /// `now`: the integrator's topic.
     Now,
@@ -103,6 +103,8 @@ pub enum DeskTopic {
     State,
     /// One play: started, corrected, ended, withdrawn.
     Play,
+    /// What it is asked from elsewhere; the only one that is not its own, but the archiver's.
+    Requests,
 }
 
 /// Parts of `now` as plain text.
@@ -154,6 +156,7 @@ impl DeskTopic {
             DeskTopic::Status => "status",
             DeskTopic::State => "state",
             DeskTopic::Play => "play",
+            DeskTopic::Requests => "requests",
         }
     }
 }
@@ -256,7 +259,7 @@ fn parse(text: &str) -> Option<Topic> {
         ["poll"] => FloorTopic::Poll,
         ["in", producer] => FloorTopic::In(producer.parse().ok()?),
         ["desk", desk, about] => {
-            let all = [DeskTopic::Status, DeskTopic::State, DeskTopic::Play];
+            let all = [DeskTopic::Status, DeskTopic::State, DeskTopic::Play, DeskTopic::Requests];
             FloorTopic::Desk(desk.parse().ok()?, all.into_iter().find(|t| t.as_str() == *about)?)
         }
         _ => return None,
@@ -303,7 +306,7 @@ mod tests {
 
     fn any_topic() -> impl Strategy<Value = Topic> {
         let id = "[a-z0-9-]{1,48}";
-        (address(), id, 0..19usize).prop_map(|(address, id, which)| match which {
+        (address(), id, 0..20usize).prop_map(|(address, id, which)| match which {
             0 => Topic::Info(address.event),
             1 => Topic::Cursor(address.event, id.parse().unwrap()),
             2 => Topic::Audience(address.event, id.parse().unwrap()),
@@ -315,7 +318,8 @@ mod tests {
             8 => address.topic(FloorTopic::Reactions),
             9 => address.topic(FloorTopic::Event),
             10 => address.topic(FloorTopic::In(id.parse().unwrap())),
-            n => address.topic(FloorTopic::NowField(NowField::ALL[n - 11])),
+            11 => address.topic(FloorTopic::Desk(id.parse().unwrap(), DeskTopic::Requests)),
+            n => address.topic(FloorTopic::NowField(NowField::ALL[n - 12])),
         })
     }
 

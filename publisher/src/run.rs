@@ -417,6 +417,7 @@ impl Desk {
             source: self.source.map(|source| source.to_string()),
             app: concat!("pika ", env!("CARGO_PKG_VERSION")).to_owned(),
             queue_depth: self.outbox.len() as u64,
+            answered: None,
         };
         let same = |told: &DeskState| {
             let told = DeskState { id: state.id, at_ms: state.at_ms, ..told.clone() };

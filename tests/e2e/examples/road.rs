@@ -98,6 +98,7 @@ async fn publish_rounds(pika: &Pika, database: &Database, browser: &Browser) -> 
             source: None,
             app: "bench".into(),
             queue_depth: 0,
+            answered: None,
         };
         let report = PlayReport {
             v: V1,
