@@ -46,7 +46,6 @@ use dispatcher::Dispatcher;
 use gate::{Gate, Transport};
 use limits::{Failures, Lobby, Rates, Tallies};
 pub use listeners::Listeners;
-pub use proxy::{BadNetwork, Network};
 pub use settings::Settings;
 use tls::Certificate;
 pub use tls::TlsSettings;

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use config::Network;
 use serde::Deserialize;
 
-use crate::proxy::Network;
 use crate::tls::TlsSettings;
 
 /// Every value has a default that works on a laptop. Listeners are bound by the caller, so addresses are not here.

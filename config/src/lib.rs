@@ -7,11 +7,13 @@ pub mod clock;
 pub mod health;
 pub mod logging;
 pub mod metrics;
+pub mod network;
 pub mod secret;
 pub mod settings;
 pub mod stop;
 
 pub use health::Health;
+pub use network::Network;
 pub use secret::Secret;
 pub use settings::{BadSettings, Settings, Sources};
 pub use tokio_util::sync::CancellationToken as Stop;

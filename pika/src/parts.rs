@@ -110,7 +110,10 @@ pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
     let mut logins = Logins::new(&event);
     let archiver_url = logins.add("pika-archiver", TokenKind::Service, addresses.mqtt)?;
     let webapp_url = logins.add("pika-webapp", TokenKind::Service, addresses.mqtt)?;
-    let desk_url = logins.add(OWN_DESK, TokenKind::Desk, addresses.mqtt)?;
+    let console_token = kept_secret(&loaded.data.join("desk.token"))?;
+    let desk_url = logins.add_known(OWN_DESK, TokenKind::Desk, console_token.reveal(), addresses.mqtt)?;
+    let own_desks = logins.tokens.iter().filter(|token| token.kind == TokenKind::Desk).cloned().collect();
+    let pages_of = webapp::Sources { store: store.clone(), own_desks };
     let tokens = Tokens::new();
     tokens.replace(logins.tokens.clone());
 
@@ -122,7 +125,7 @@ pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
     parts.start("archiver", |stop| {
         archiver::run(event.clone(), archiver_settings, store, archiver_url, health.clone(), stop)
     });
-    parts.start("web app", |stop| webapp::run(web, pages, webapp_url, health.clone(), stop));
+    parts.start("web app", |stop| webapp::run(web, pages, webapp_url, pages_of, health.clone(), stop));
 
     // Its desk's name would tell dancers nothing.
     desk.dj.get_or_insert_with(|| if flags.demo { "the house band" } else { "the DJ" }.to_owned());
@@ -138,7 +141,7 @@ pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
     } else {
         tracing::info!("no DJ program found here; start one, or connect a publisher from the DJ's laptop");
     }
-    greet(&page_url, flags.local);
+    greet(&page_url, flags.local, &loaded.data.join("desk.token"));
     parts.run().await
 }
 
@@ -178,7 +181,8 @@ pub async fn webapp(loaded: Loaded) -> anyhow::Result<()> {
     let value = json!({ "web": address.to_string(), "health": watched.to_string() });
     write_json(&loaded.data, "runtime-webapp.json", &value)?;
     tracing::info!(%address, "serving pages");
-    parts.start("web app", |stop| webapp::run(settings, pages, broker, health, stop));
+    let sources = webapp::Sources { store: Store::open(&loaded.database()?)?, own_desks: Vec::new() };
+    parts.start("web app", |stop| webapp::run(settings, pages, broker, sources, health, stop));
     parts.run().await
 }
 
@@ -287,19 +291,29 @@ impl Logins {
 
     fn add(&mut self, name: &str, kind: TokenKind, broker: SocketAddr) -> anyhow::Result<BrokerUrl> {
         let token = random_token()?;
+        self.add_known(name, kind, &token, broker)
+    }
+
+    fn add_known(
+        &mut self,
+        name: &str,
+        kind: TokenKind,
+        token: &str,
+        broker: SocketAddr,
+    ) -> anyhow::Result<BrokerUrl> {
         self.tokens.push(Token {
             name: name.to_owned(),
             kind,
             event: self.event.clone(),
             floor: None,
-            sha256: Token::hash(&token),
+            sha256: Token::hash(token),
             expires_ms: None,
             revoked_ms: None,
         });
         // A listener on all addresses is reached over loopback.
         let ip = if broker.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { broker.ip() };
         let url: BrokerUrl = format!("mqtt://{}", SocketAddr::new(ip, broker.port())).parse()?;
-        Ok(url.with_login(name, &token))
+        Ok(url.with_login(name, token))
     }
 }
 
@@ -406,9 +420,10 @@ fn reachable(ip: IpAddr) -> IpAddr {
 }
 
 /// The one thing a newcomer needs, on standard output.
-fn greet(page_url: &str, local: bool) {
+fn greet(page_url: &str, local: bool, desk_token: &Path) {
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
-    println!("\n  The floor is at {page_url}\n");
+    println!("\n  The floor is at {page_url}");
+    println!("  The DJ's console is at {page_url}/dj: desk {OWN_DESK}, token in {}\n", desk_token.display());
     if terminal
         && !local
         && let Some(code) = network::terminal_qr(page_url)

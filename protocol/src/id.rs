@@ -17,7 +17,7 @@ pub enum BadId {
     #[error("{kind} `{text}` is not a slug: 1 to {SLUG_BYTES_MAX} of a-z, 0-9 and '-'")]
     NotASlug { kind: &'static str, text: String },
     /// A floor cannot have the name of a fixed topic level.
-    #[error("{kind} `{text}` is a reserved word of the topic tree (info, cursor, audience)")]
+    #[error("{kind} `{text}` is a reserved word of topics and pages (info, cursor, audience, recap, set)")]
     Reserved { kind: &'static str, text: String },
     /// Not a UUID in its hyphenated lower-case form.
     #[error("{kind} `{text}` is not a hyphenated lower-case UUID")]
@@ -98,7 +98,7 @@ slug!(
 );
 slug!(
     /// A room with one sound system. Its address never changes while DJs rotate.
-    FloorId, "floor", reserved: ["info", "cursor", "audience"]
+    FloorId, "floor", reserved: ["info", "cursor", "audience", "recap", "set"]
 );
 slug!(
     /// One DJ's publisher at one event.

@@ -275,12 +275,17 @@ fn parse(text: &str) -> Option<Topic> {
 /// assert_eq!(protocol::topic::filter::desks(&event), "pika/v1/tonight/+/desk/#");
 /// ```
 pub mod filter {
-    use super::ROOT;
+    use super::{FloorAddress, ROOT};
     use crate::id::EventId;
 
     /// Everything desks say on any floor of the event.
     pub fn desks(event: &EventId) -> String {
         format!("{ROOT}/{event}/+/desk/#")
+    }
+
+    /// Everything desks say on one floor.
+    pub fn desks_of(floor: &FloorAddress) -> String {
+        format!("{ROOT}/{floor}/desk/#")
     }
 
     /// Everything on its way to the archive from any floor.

@@ -24,6 +24,8 @@ const QUESTIONS: &[(&str, &str, &[Value])] = &[
     ("sets of an event", pages::SETS_OF_EVENT, &[Text("e7")]),
     ("a set", pages::SET, &[Text("s77")]),
     ("plays and tallies of a set", pages::PLAYS_OF_SET, &[Text("s77")]),
+    ("a play of a floor", pages::PLAY, &[Text("p777"), Text("e277"), Text("main")]),
+    ("what a dancer said lately", pages::REACTIONS_OF_DANCER, &[Text("d7"), Integer(5), Integer(500)]),
     ("likes of a dancer", pages::LIKES_OF_DANCER, &[Text("d7"), Integer(50)]),
     ("top tracks of an event", pages::TOP_TRACKS, &[Text("e7"), Integer(20)]),
     ("the tally of a play", reactions::TALLY, &[Text("p777")]),

@@ -26,4 +26,4 @@ pub use lease::{LEASE_LASTS, Lease, Watch};
 pub use pages::{LikedPlay, PastSet, SetPlay, TopTrack};
 pub use reactions::{Reaction, ReactionRow, Tally};
 pub use tokens::{Token, TokenKind};
-pub use tracklist::{TrackList, TrackListFormat, listing};
+pub use tracklist::{TrackList, TrackListFormat, liked_list, listing};

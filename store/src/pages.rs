@@ -1,10 +1,10 @@
 //! What pages and exports ask the archive: sets, what was played in them, and what dancers liked.
 
-use protocol::{DancerId, EventId, FloorAddress, PastPlay, SetId, TempoTally};
+use protocol::{DancerId, EventId, FloorAddress, PastPlay, PlayId, SetId, TempoTally};
 
 use crate::archive::{PlayColumns, SetRow, past_play};
 use crate::engine::{Error, Store, on_engine};
-use crate::reactions::Tally;
+use crate::reactions::{Reaction, ReactionRow, Tally};
 
 /// A set and how much was played in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +62,26 @@ left join tallies t on t.play_id = p.id
 where p.set_id = $1
     and p.withdrawn = 0
 order by p.started_ms, p.id";
+
+pub(crate) const PLAY: &str = "
+select p.id, p.set_id, p.desk_id, s.dj, p.started_ms, p.ended_ms,
+    p.artist, p.title, p.remix, p.album, p.genre, p.year, p.bpm, p.musical_key, p.duration_ms
+from plays p
+left join sets s on s.id = p.set_id
+where p.id = $1
+    and p.event_id = $2
+    and p.floor_id = $3
+    and p.withdrawn = 0";
+
+/// More than anybody taps in a night; whoever does sees less on a page without its script.
+const REACTIONS_MAX: i64 = 500;
+
+pub(crate) const REACTIONS_OF_DANCER: &str = "
+select play_id, kind, value, revision_ms
+from reactions
+where dancer = $1
+    and revision_ms >= $2
+limit $3";
 
 pub(crate) const LIKES_OF_DANCER: &str = "
 select p.id, p.set_id, p.desk_id, s.dj, p.started_ms, p.ended_ms,
@@ -144,6 +164,35 @@ impl Store {
             .bind(set.to_string())
             .fetch_all(pool).await)?;
         Ok(rows.into_iter().filter_map(set_play).collect())
+    }
+
+    /// A play of that floor, unless it was withdrawn.
+    pub async fn play(&self, floor: &FloorAddress, play: PlayId) -> Result<Option<PastPlay>, Error> {
+        let row: Option<PlayColumns> = on_engine!(&self.engine, read pool => sqlx::query_as(PLAY)
+            .bind(play.to_string())
+            .bind(floor.event.as_str())
+            .bind(floor.floor.as_str())
+            .fetch_optional(pool).await)?;
+        Ok(row.and_then(past_play).map(|(_, past)| past))
+    }
+
+    /// What a dancer said since then about any play.
+    pub async fn reactions_of_dancer(
+        &self,
+        dancer: &DancerId,
+        since_ms: i64,
+    ) -> Result<Vec<ReactionRow>, Error> {
+        type Row = (String, String, Option<i64>, i64);
+        let rows: Vec<Row> = on_engine!(&self.engine, read pool => sqlx::query_as(REACTIONS_OF_DANCER)
+            .bind(dancer.as_str())
+            .bind(since_ms)
+            .bind(REACTIONS_MAX)
+            .fetch_all(pool).await)?;
+        let read = |(play, kind, value, at_ms): Row| {
+            let reaction = Reaction::read(&kind, value)?;
+            Some(ReactionRow { play_id: play.parse().ok()?, dancer: dancer.clone(), reaction, at_ms })
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
     }
 
     /// What a dancer likes, the newest like first; what was taken back is not there.

@@ -57,7 +57,7 @@ impl Reaction {
         }
     }
 
-    fn read(kind: &str, value: Option<i64>) -> Option<Self> {
+    pub(crate) fn read(kind: &str, value: Option<i64>) -> Option<Self> {
         match (kind, value) {
             ("like", Some(value)) => Some(Self::Like(value == 1)),
             ("tempo", None) => Some(Self::Tempo(None)),

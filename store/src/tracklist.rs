@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::archive::SetRow;
 use crate::directory::Event;
-use crate::pages::{PastSet, SetPlay};
+use crate::pages::{LikedPlay, PastSet, SetPlay};
 
 /// What a track list can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,12 +151,7 @@ impl TrackList {
         for (set, plays) in &self.sets {
             text += &format!("#PLAYLIST:{}\n", self.heading(set));
             for play in plays {
-                let Track { duration_ms, .. } = play.past.play.track;
-                // Nobody knows is -1 there. Paths are none of anybody's business, so a player searches by the text.
-                let seconds = duration_ms.map_or(-1, |ms| ms / 1000);
-                let line = line(&play.past.play.track);
-                let entry = if line.starts_with('#') { format!("- {line}") } else { line.clone() };
-                text += &format!("#EXTINF:{seconds},{line}\n{entry}\n");
+                push_m3u(&mut text, &play.past.play.track);
             }
         }
         text
@@ -224,6 +219,68 @@ fn local(event: &Event, at_ms: i64, format: &str) -> String {
     let zone = TimeZone::get(&event.time_zone).unwrap_or(TimeZone::UTC);
     Timestamp::from_millisecond(at_ms)
         .map_or_else(|_| at_ms.to_string(), |at| at.to_zoned(zone).strftime(format).to_string())
+}
+
+fn push_m3u(text: &mut String, track: &Track) {
+    // Nobody knows is -1 there. Paths are none of anybody's business, so a player searches by the text.
+    let seconds = track.duration_ms.map_or(-1, |ms| ms / 1000);
+    let line = line(track);
+    let entry = if line.starts_with('#') { format!("- {line}") } else { line.clone() };
+    *text += &format!("#EXTINF:{seconds},{line}\n{entry}\n");
+}
+
+/// What a dancer likes, to take along. Formats that are about sets have nothing to say here.
+pub fn liked_list(likes: &[LikedPlay], format: TrackListFormat, zone: &TimeZone) -> Option<String> {
+    let day = |at_ms: i64| {
+        let at = Timestamp::from_millisecond(at_ms).unwrap_or_default();
+        at.to_zoned(zone.clone()).strftime("%Y-%m-%d").to_string()
+    };
+    Some(match format {
+        TrackListFormat::Text => {
+            likes.iter().map(|like| format!("{}\n", line(&like.past.play.track))).collect()
+        }
+        TrackListFormat::Csv => {
+            let mut text = String::from("day,event,floor,dj,artist,title,remix,bpm\r\n");
+            for like in likes {
+                let (play, floor) = (&like.past.play, &like.floor);
+                let written = |text: &Option<String>| csv(text.as_deref().unwrap_or_default());
+                let cells = [
+                    day(play.started_ms),
+                    floor.event.to_string(),
+                    floor.floor.to_string(),
+                    csv(like.past.dj.as_ref().map_or("", |dj| dj.name.as_str())),
+                    written(&play.track.artist),
+                    written(&play.track.title),
+                    written(&play.track.remix),
+                    play.track.bpm.map(|bpm| bpm.to_string()).unwrap_or_default(),
+                ];
+                text += &cells.join(",");
+                text += "\r\n";
+            }
+            text
+        }
+        TrackListFormat::M3u8 => {
+            let mut text = String::from("#EXTM3U\n");
+            for like in likes {
+                push_m3u(&mut text, &like.past.play.track);
+            }
+            text
+        }
+        TrackListFormat::Json => {
+            let likes = likes.iter().map(|like| {
+                json!({
+                    "event": like.floor.event,
+                    "floor": like.floor.floor,
+                    "dj": like.past.dj.as_ref().map(|dj| &dj.name),
+                    "played_ms": like.past.play.started_ms,
+                    "liked_ms": like.liked_ms,
+                    "track": like.past.play.track,
+                })
+            });
+            format!("{:#}\n", json!({ "likes": likes.collect::<Vec<_>>() }))
+        }
+        TrackListFormat::Markdown | TrackListFormat::Jsonl | TrackListFormat::Cue => return None,
+    })
 }
 
 /// A play as JSON, whole sets and single lines alike.

@@ -3,9 +3,10 @@
 pub mod live;
 pub mod views;
 pub mod web;
+pub mod words;
 
 mod run;
 mod settings;
 
-pub use run::run;
+pub use run::{Sources, run};
 pub use settings::Settings;

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
 use bus::BrokerUrl;
 use config::{Health, Stop};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use store::{Store, Token};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
@@ -14,7 +18,7 @@ use crate::live::feed;
 use crate::live::hub::Hub;
 use crate::live::taps::Taps;
 use crate::settings::Settings;
-use crate::web::{self, App};
+use crate::web::{self, App, Peer};
 
 /// A client that takes longer to say what it wants is not waited for.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,14 +26,24 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long open requests and sockets may take to end at a stop.
 const DRAIN: Duration = Duration::from_secs(4);
 
+/// What pages are made of, besides what the broker says.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// What is on record; only read.
+    pub store: Store,
+    /// Desks whose tokens are in no database, since they live in this process.
+    pub own_desks: Vec<Token>,
+}
+
 /// Runs until stopped, on a listener that the caller has bound.
 ///
 /// # Errors
-/// TLS to the broker cannot be set up.
+/// TLS to the broker cannot be set up, or a setting makes no sense.
 pub async fn run(
     settings: Settings,
     listener: TcpListener,
     broker: BrokerUrl,
+    sources: Sources,
     health: Health,
     stop: Stop,
 ) -> anyhow::Result<()> {
@@ -51,11 +65,14 @@ pub async fn run(
     ));
 
     let tasks = TaskTracker::new();
-    let routes = web::routes(App::new(settings, hub, taps, plain, stop.clone(), tasks.clone())?);
+    let routes = web::routes(App::new(settings, hub, taps, plain, sources, stop.clone(), tasks.clone())?)?;
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(tasks.spawn(connection(stream, routes.clone(), stop.clone()))),
+                Ok((stream, peer)) => {
+                    let peer = Peer(peer.ip());
+                    tasks.spawn(connection(stream, peer, routes.clone(), stop.clone()));
+                }
                 Err(error) => {
                     // Out of file descriptors, most likely: those who are here go on, newcomers wait.
                     tracing::warn!("cannot accept a connection: {error}");
@@ -80,11 +97,15 @@ pub async fn run(
     Ok(())
 }
 
-async fn connection(stream: TcpStream, routes: Router, stop: Stop) {
+async fn connection(stream: TcpStream, peer: Peer, routes: Router, stop: Stop) {
     // Fails only on a socket that is gone already.
     let _ = stream.set_nodelay(true);
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(16 * 1024);
+    let routes = tower::util::MapRequest::new(routes, move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request.map(Body::new)
+    });
     let serving =
         server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)).with_upgrades();
     tokio::pin!(serving);

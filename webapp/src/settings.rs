@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use config::Secret;
+use config::{Network, Secret};
 use protocol::{EventId, ProducerId};
 use serde::Deserialize;
 
@@ -24,12 +24,22 @@ pub struct Settings {
     /// What a dancer types, for example `https://app.example.org`. The QR code holds it. Without it, the
     /// name by which the page was asked for.
     pub public_url: Option<String>,
-    /// Origins, besides our own, whose pages may open our WebSocket.
+    /// Origins, besides our own, whose pages may open our WebSocket and send forms.
     pub origins: Vec<String>,
+    /// Proxies in front of us that are believed when they say for whom they ask, as addresses or networks.
+    pub proxies: Vec<Network>,
+    /// The header in which they say it.
+    pub address_header: String,
     /// Sockets open at once. Beyond it a phone is told to come back later, and polls meanwhile.
     pub sockets_max: usize,
     /// MQTT clients that reach the broker through `/mqtt`.
     pub tunnels_max: usize,
+    /// What one dancer may tap in any minute. What an address may do grows with the dancers who are there.
+    pub taps_per_minute: u32,
+    /// Nobody has read the page before so many seconds; taps wait for that.
+    pub first_tap_after_s: u32,
+    /// Taps of a floor that are passed on to the archive, all dancers together.
+    pub floor_taps_per_s: u32,
 }
 
 impl Default for Settings {
@@ -42,8 +52,13 @@ impl Default for Settings {
             secret: None,
             public_url: None,
             origins: Vec::new(),
+            proxies: Vec::new(),
+            address_header: "x-forwarded-for".to_owned(),
             sockets_max: 20_000,
             tunnels_max: 1_000,
+            taps_per_minute: 10,
+            first_tap_after_s: 3,
+            floor_taps_per_s: 2_000,
         }
     }
 }

@@ -20,6 +20,8 @@ pub const TESTS: &[Tool] = &[
     Tool { program: "pgbouncer", package: "pgbouncer" },
     Tool { program: "chromium", package: "chromium" },
     Tool { program: "chromedriver", package: "chromium-driver" },
+    Tool { program: "WebKitWebDriver", package: "webkit2gtk-driver" },
+    Tool { program: "Xvfb", package: "xvfb" },
     Tool { program: "mosquitto_sub", package: "mosquitto-clients" },
     Tool { program: "mosquitto_pub", package: "mosquitto-clients" },
     // Brokers that others run in place of ours.
@@ -34,8 +36,8 @@ pub const TESTS: &[Tool] = &[
     Tool { program: "pip3", package: "python3-pip" },
 ];
 
-/// What the examples for JavaScript and Python import.
-const NODE_PACKAGES: &[&str] = &["mqtt@5.16.0"];
+/// What the examples for JavaScript and Python import, and what looks for barriers in pages.
+const NODE_PACKAGES: &[&str] = &["mqtt@5.16.0", "axe-core@4.14.1"];
 const PYTHON_PACKAGES: &[&str] = &["paho-mqtt==2.2.0", "PyYAML==6.0.3"];
 
 /// Installs the libraries of the documented examples below `target`, and returns their folder: `node_modules`

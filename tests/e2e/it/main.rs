@@ -6,6 +6,7 @@
 mod archive;
 mod archivers;
 mod bad_input;
+mod cheating;
 mod demo;
 mod desks;
 mod export;
@@ -17,6 +18,8 @@ mod integrating;
 mod killed;
 mod other_brokers;
 mod page;
+mod pages;
+mod phones;
 mod reactions;
 mod road;
 mod size;

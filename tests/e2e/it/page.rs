@@ -138,7 +138,7 @@ async fn an_event_has_its_own_name_colour_time_zone_and_floors() {
     assert!(page.contains("Summer Ball") && page.contains("Ballroom"), "{page}");
     let sheet = page.split('"').find(|part| part.starts_with("/assets/accent-")).unwrap().to_owned();
     let sheet = kit::http::get(&pika.web, &sheet).unwrap().text();
-    assert_eq!(sheet, ":root{--accent:#33ccaa;--on-accent:#111014}");
+    assert!(sheet.starts_with(":root{--accent:#33ccaa;--on-accent:#111014;"), "{sheet}");
     let now = kit::http::get(&pika.web, "/api/v1/tonight/main/now").unwrap();
     let now: protocol::NowPlaying = serde_json::from_slice(&now.body).unwrap();
     // India is five and a half hours ahead of UTC, all year round.

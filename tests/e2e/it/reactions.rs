@@ -2,40 +2,23 @@
 
 use std::path::Path;
 
-use kit::http::{self, Answer};
-use kit::{Database, Dj, Pika, wait};
+use kit::{Database, Dj, Phone, Pika, http, wait};
 use protocol::{NowPlaying, PlayId, Reactions};
 use store::Tally;
 
 use crate::road::up;
 
-/// A dancer's browser, as far as a server can tell.
-struct Phone {
-    cookie: String,
+/// Somebody who comes, and likes what is on.
+fn likes(web: &str, play: PlayId) -> Phone {
+    let phone = Phone::comes(web);
+    stored(&phone, "like", &format!("{{\"play_id\":\"{play}\"}}"));
+    phone
 }
 
-impl Phone {
-    /// One that comes for the first time, with its first like.
-    fn likes(web: &str, play: PlayId) -> Self {
-        let answer = tap(web, "like", "", &format!("{{\"play_id\":\"{play}\"}}"));
-        assert_eq!((answer.status, answer.text().as_str()), (200, "{\"stored\":true}"));
-        let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
-        Self { cookie }
-    }
-
-    fn id(&self) -> &str {
-        self.cookie.trim_start_matches("pika_dancer=").split('.').next().unwrap()
-    }
-
-    fn taps(&self, web: &str, what: &str, json: &str) {
-        let answer = tap(web, what, &self.cookie, json);
-        assert_eq!((answer.status, answer.header("set-cookie")), (200, None), "{}", answer.text());
-    }
-}
-
-fn tap(web: &str, what: &str, cookie: &str, json: &str) -> Answer {
-    let headers = [("Content-Type", "application/json"), ("Cookie", cookie)];
-    http::post(web, &format!("/api/v1/tonight/main/{what}"), &headers, json).unwrap()
+fn stored(phone: &Phone, what: &str, json: &str) {
+    let answer = phone.taps(what, json);
+    assert_eq!((answer.status, answer.text().as_str()), (200, "{\"stored\":true}"));
+    assert_eq!(answer.header("set-cookie"), None);
 }
 
 /// The play that is on, once it is the one of that title.
@@ -66,37 +49,38 @@ async fn a_tap_counts_once(database: Database, folder: &Path) {
     dj.plays("Glass Tide");
     let play = on(&pika, "Glass Tide").await;
 
-    let (one, two) = (Phone::likes(&pika.web, play), Phone::likes(&pika.web, play));
+    let (mut one, mut two) = (likes(&pika.web, play), likes(&pika.web, play));
     let id = format!("\"play_id\":\"{play}\"");
     for _ in 0..3 {
-        one.taps(&pika.web, "like", &format!("{{{id}}}"));
-        two.taps(&pika.web, "tempo", &format!("{{{id},\"wish\":\"faster\"}}"));
+        stored(&one, "like", &format!("{{{id}}}"));
+        stored(&two, "tempo", &format!("{{{id},\"wish\":\"faster\"}}"));
     }
-    one.taps(&pika.web, "thanks", &format!("{{{id}}}"));
+    stored(&one, "thanks", &format!("{{{id}}}"));
     published(&pika, |told| (told.likes, told.tempo.faster, told.thanks) == (2, 1, 1)).await;
-    two.taps(&pika.web, "like", &format!("{{{id},\"on\":false}}"));
-    two.taps(&pika.web, "tempo", &format!("{{{id},\"wish\":\"slower\"}}"));
+    stored(&two, "like", &format!("{{{id},\"on\":false}}"));
+    stored(&two, "tempo", &format!("{{{id},\"wish\":\"slower\"}}"));
     published(&pika, |told| (told.likes, told.tempo.faster, told.tempo.slower) == (1, 0, 1)).await;
 
     // Stored is what was answered, and a restart changes nothing: neither the tally nor who is who.
-    let stored = database.store();
-    let tally = stored.tally(play).await.unwrap();
+    let store = database.store();
+    let tally = store.tally(play).await.unwrap();
     assert_eq!((tally.likes, tally.tempo.slower, tally.thanks), (1, 1, 1));
     drop(pika);
     let pika = up(folder, &database, &dj, &[]).await;
+    (one.web, two.web) = (pika.web.clone(), pika.web.clone());
     assert_eq!(on(&pika, "Glass Tide").await, play);
     published(&pika, |told| (told.likes, told.thanks) == (1, 1)).await;
-    one.taps(&pika.web, "like", &format!("{{{id}}}"));
+    stored(&one, "like", &format!("{{{id}}}"));
     published(&pika, |told| told.likes == 1).await;
 
     // About the track before, too, and the tally of the one that is on stays its own.
     dj.plays("Half Life");
     let next = on(&pika, "Half Life").await;
     published(&pika, |told| told.play_id == Some(next) && told.likes == 0).await;
-    two.taps(&pika.web, "like", &format!("{{{id}}}"));
-    assert_eq!(stored.tally(play).await.unwrap().likes, 2);
-    assert_eq!(stored.tally(next).await.unwrap(), Tally::default());
-    stored.close().await;
+    stored(&two, "like", &format!("{{{id}}}"));
+    assert_eq!(store.tally(play).await.unwrap().likes, 2);
+    assert_eq!(store.tally(next).await.unwrap(), Tally::default());
+    store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +103,7 @@ async fn a_tap_sent_again_does_not_undo_a_later_one() {
     pika.page().await;
     dj.plays("Glass Tide");
     let play = on(&pika, "Glass Tide").await;
-    let phone = Phone::likes(&pika.web, play);
+    let phone = likes(&pika.web, play);
     // A phone that had no network: what it said first comes last, with the time of its tap.
     let now_ms = config::clock::now_ms();
     let key = |at_ms: i64| {
@@ -127,15 +111,15 @@ async fn a_tap_sent_again_does_not_undo_a_later_one() {
         format!("{}-{}-7000-8000-000000000000", &hex[..8], &hex[8..])
     };
     let like = |on: bool, at_ms| format!("{{\"play_id\":\"{play}\",\"on\":{on},\"key\":\"{}\"}}", key(at_ms));
-    phone.taps(&pika.web, "like", &like(false, now_ms));
-    phone.taps(&pika.web, "like", &like(true, now_ms - 60_000));
+    stored(&phone, "like", &like(false, now_ms));
+    stored(&phone, "like", &like(true, now_ms - 60_000));
     published(&pika, |told| told.likes == 0).await;
     // So late that the page does not show the track any more.
     for number in 0..25 {
         dj.plays(&format!("Later {number}"));
     }
     on(&pika, "Later 24").await;
-    phone.taps(&pika.web, "like", &like(true, now_ms + 1));
+    stored(&phone, "like", &like(true, now_ms + 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +130,7 @@ async fn a_dancer_can_be_forgotten() {
     pika.page().await;
     dj.plays("Glass Tide");
     let play = on(&pika, "Glass Tide").await;
-    let (phone, other) = (Phone::likes(&pika.web, play), Phone::likes(&pika.web, play));
+    let (phone, other) = (likes(&pika.web, play), likes(&pika.web, play));
     let forget =
         |cookie: &str| http::post(&pika.web, "/api/v1/me/forget", &[("Cookie", cookie)], "").unwrap();
     assert_eq!(forget("").status, 404, "nobody is nobody");
@@ -171,8 +155,10 @@ async fn a_bad_tap_gets_an_answer() {
     let play = on(&pika, "Glass Tide").await;
     let path = "/api/v1/tonight/main/like";
     let good = format!("{{\"play_id\":\"{play}\"}}");
+    let phone = Phone::comes(&pika.web);
+    let cookie = ("Cookie", phone.cookie.as_str());
     let status = |path: &str, headers: &[(&str, &str)], body: &str| {
-        http::post(&pika.web, path, headers, body).unwrap().status
+        http::post(&pika.web, path, &[&[cookie], headers].concat(), body).unwrap().status
     };
     let json = ("Content-Type", "application/json");
     assert_eq!(status(path, &[], &good), 415);
@@ -185,10 +171,9 @@ async fn a_bad_tap_gets_an_answer() {
 
     // A plain form comes back to the page, and is told what is wrong by a page.
     let form = ("Content-Type", "application/x-www-form-urlencoded");
-    let liked = http::post(&pika.web, path, &[form], &format!("play_id={play}")).unwrap();
+    let liked = http::post(&pika.web, path, &[cookie, form], &format!("play_id={play}")).unwrap();
     assert_eq!((liked.status, liked.header("location")), (303, Some("/e/tonight/main")));
-    assert!(liked.header("set-cookie").is_some());
-    let wrong = http::post(&pika.web, path, &[form], "play_id=x").unwrap();
+    let wrong = http::post(&pika.web, path, &[cookie, form], "play_id=x").unwrap();
     assert!(wrong.status == 400 && wrong.text().contains("<!DOCTYPE html>"));
     published(&pika, |told| told.likes == 1).await;
 }

@@ -1,42 +1,51 @@
-//! A real Chromium, driven by its WebDriver.
+//! Real browsers, driven by their WebDrivers: Chromium, and WebKitGTK, the nearest to a phone of the other kind.
 
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::wait;
 
+/// Which browser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Chromium,
+    WebKit,
+}
+
 /// One window. Ended when dropped.
 #[derive(Debug)]
 pub struct Browser {
     pub client: Client,
-    driver: Child,
+    pub engine: Engine,
+    programs: Vec<Child>,
     _profile: TempDir,
 }
 
 impl Browser {
-    /// Opens a window of that size, without a profile of anybody's.
+    /// Opens a window of Chromium of that size, without a profile of anybody's.
     pub async fn open(width: u32, height: u32) -> Self {
         Self::open_with(width, height, &[]).await
     }
 
-    /// The same with more of Chromium's arguments.
+    /// The same of another browser.
+    pub async fn open_in(engine: Engine, width: u32, height: u32) -> Self {
+        match engine {
+            Engine::Chromium => Self::open(width, height).await,
+            Engine::WebKit => Self::webkit(width, height).await,
+        }
+    }
+
+    /// Chromium with more arguments.
     pub async fn open_with(width: u32, height: u32, more: &[&str]) -> Self {
         let profile = tempfile::tempdir().unwrap();
-        let port = crate::ports::free();
-        let driver = Command::new("chromedriver")
-            .arg(format!("--port={port}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            // A group of its own, so that a test that fails takes Chromium with it.
-            .process_group(0)
-            .spawn()
-            .expect("chromedriver runs (cargo xtask test installs it)");
         let mut arguments: Vec<String> = [
             "--headless",
             "--no-sandbox",
@@ -54,15 +63,41 @@ impl Browser {
         arguments.push(format!("--window-size={width},{height}"));
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
         let capabilities = json!({ "goog:chromeOptions": { "args": arguments } });
-        let client = wait::until("chromedriver", || {
-            let mut builder = ClientBuilder::new(HttpConnector::new());
-            builder.capabilities(capabilities.as_object().cloned().unwrap());
-            async move {
-                builder.connect(&format!("http://127.0.0.1:{port}")).await.map_err(|error| error.to_string())
-            }
-        })
-        .await;
-        Self { client, driver, _profile: profile }
+        let port = crate::ports::free();
+        let mut driver = Command::new("chromedriver");
+        driver.arg(format!("--port={port}"));
+        let driver = spawn(&mut driver, "chromedriver");
+        let client = connect(port, &capabilities).await;
+        Self { client, engine: Engine::Chromium, programs: vec![driver], _profile: profile }
+    }
+
+    async fn webkit(width: u32, height: u32) -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        // It has no mode without a screen, so it gets one that nobody sees.
+        let mut screen = std::process::Command::new("Xvfb");
+        screen.args(["-displayfd", "1", "-screen", "0", "2000x1600x24", "-nolisten", "tcp"]);
+        let mut screen = Command::from(screen);
+        screen.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).process_group(0);
+        let mut screen = screen.spawn().expect("Xvfb runs (cargo xtask test installs it)");
+        let out = screen.stdout.take().unwrap().into_owned_fd().unwrap();
+        let display = tokio::task::spawn_blocking(move || {
+            let mut line = String::new();
+            BufReader::new(std::fs::File::from(out)).read_line(&mut line).map(|_| line.trim().to_owned())
+        });
+        let display = format!(":{}", display.await.unwrap().unwrap());
+        let port = crate::ports::free();
+        let mut driver = Command::new("WebKitWebDriver");
+        driver.arg(format!("--port={port}")).env("DISPLAY", display).env("GDK_BACKEND", "x11");
+        driver
+            .env("HOME", profile.path())
+            .env("XDG_DATA_HOME", profile.path())
+            .env("XDG_CACHE_HOME", profile.path());
+        let driver = spawn(&mut driver, "WebKitWebDriver");
+        let binary = minibrowser().expect("MiniBrowser of WebKitGTK is there (cargo xtask test installs it)");
+        let options = json!({ "binary": binary, "args": ["--automation"] });
+        let client = connect(port, &json!({ "webkitgtk:browserOptions": options })).await;
+        client.set_window_size(width, height).await.unwrap();
+        Self { client, engine: Engine::WebKit, programs: vec![driver, screen], _profile: profile }
     }
 
     pub async fn goto(&self, url: &str) {
@@ -79,14 +114,82 @@ impl Browser {
         .await;
     }
 
+    /// Waits until an element matches.
+    pub async fn has(&self, css: &str) {
+        wait::until(&format!("an element {css}"), || async {
+            self.client.find(Locator::Css(css)).await.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
+    /// Clicks, as soon as the element is there and nothing covers it.
+    pub async fn clicks(&self, css: &str) {
+        wait::until(&format!("a click on {css}"), || async {
+            let element = self.client.find(Locator::Css(css)).await.map_err(|error| error.to_string())?;
+            element.click().await.map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
+    /// Types into a field.
+    pub async fn types(&self, css: &str, text: &str) {
+        wait::until(&format!("typing into {css}"), || async {
+            let element = self.client.find(Locator::Css(css)).await.map_err(|error| error.to_string())?;
+            element.clear().await.map_err(|error| error.to_string())?;
+            element.send_keys(text).await.map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
+    /// Waits until a script's result is true.
+    pub async fn holds(&self, what: &str, script: &str) {
+        wait::until(what, || async {
+            match self.client.execute(script, Vec::new()).await {
+                Ok(Value::Bool(true)) => Ok(()),
+                Ok(other) => Err(other.to_string()),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await;
+    }
+
     /// Runs a script in the page.
-    pub async fn run(&self, script: &str) -> serde_json::Value {
+    pub async fn run(&self, script: &str) -> Value {
         self.client.execute(script, Vec::new()).await.unwrap()
+    }
+
+    /// A command of Chromium's own protocol.
+    pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
+        let command = Devtools { command: command.to_owned(), parameters };
+        self.client.issue_cmd(command).await.unwrap()
     }
 
     /// A picture of the window, as PNG.
     pub async fn picture(&self) -> Vec<u8> {
         self.client.screenshot().await.unwrap()
+    }
+
+    /// Keeps a picture of the window among those of the last run, `target/pictures`.
+    pub async fn keeps_picture(&self, name: &str) {
+        let folder = pictures();
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(format!("{name}.png")), self.picture().await).unwrap();
+    }
+
+    /// What axe-core finds wrong with the page for people who see, hear or move differently (WCAG 2.2 A and AA).
+    pub async fn barriers(&self) -> Vec<String> {
+        let axe =
+            Path::new(&std::env::var_os("PIKA_TEST_CLIENTS").expect("run the tests by `cargo xtask test`"))
+                .join("node_modules/axe-core/axe.min.js");
+        let axe = std::fs::read_to_string(axe).unwrap();
+        // The page's own policy lets no script in; the driver's are not the page's.
+        self.client.execute(&format!("{axe}\nwindow.axe = axe;"), Vec::new()).await.unwrap();
+        let script = "const done = arguments[arguments.length - 1];
+            axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] })
+                .then(found => done(found.violations.map(one => one.id + ': ' + one.help + ': ' + one.nodes.map(node => node.html + ' ' + node.failureSummary).join('; '))),
+                    error => done(['axe failed: ' + error]));";
+        let found = self.client.execute_async(script, Vec::new()).await.unwrap();
+        found.as_array().unwrap().iter().map(|one| one.as_str().unwrap_or_default().to_owned()).collect()
     }
 
     /// Closes the window.
@@ -97,8 +200,68 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        if let Some(group) = self.driver.id() {
+        for group in self.programs.iter().filter_map(Child::id) {
             let _ = std::process::Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();
         }
+    }
+}
+
+/// Where pictures of the pages are kept.
+pub fn pictures() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    target.unwrap_or(Path::new("target")).join("pictures")
+}
+
+fn spawn(driver: &mut Command, name: &str) -> Child {
+    driver.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    // A group of its own, so that a test that fails takes the browser with it.
+    driver
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{name} (cargo xtask test installs it): {error}"))
+}
+
+async fn connect(port: u16, capabilities: &Value) -> Client {
+    wait::until("the browser's driver", || {
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        builder.capabilities(capabilities.as_object().cloned().unwrap());
+        async move {
+            builder.connect(&format!("http://127.0.0.1:{port}")).await.map_err(|error| error.to_string())
+        }
+    })
+    .await
+}
+
+/// Debian keeps it beside the library, in a folder that has its version.
+fn minibrowser() -> Option<PathBuf> {
+    let triplets = std::fs::read_dir("/usr/lib").ok()?.flatten();
+    let folders = triplets
+        .filter_map(|triplet| std::fs::read_dir(triplet.path()).ok())
+        .flat_map(|inner| inner.flatten());
+    let mut found: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    for folder in folders.filter(|folder| folder.file_name().to_string_lossy().starts_with("webkit2gtk-4")) {
+        let program = folder.path().join("MiniBrowser");
+        if program.is_file() {
+            found.insert(folder.path(), program);
+        }
+    }
+    found.pop_last().map(|(_, program)| program)
+}
+
+#[derive(Debug)]
+struct Devtools {
+    command: String,
+    parameters: Value,
+}
+
+impl fantoccini::wd::WebDriverCompatibleCommand for Devtools {
+    fn endpoint(&self, base_url: &url::Url, session_id: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base_url.join(&format!("session/{}/goog/cdp/execute", session_id.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (::http::Method, Option<String>) {
+        let body = json!({ "cmd": self.command, "params": self.parameters });
+        (::http::Method::POST, Some(body.to_string()))
     }
 }

@@ -12,6 +12,7 @@ pub mod fault;
 pub mod http;
 pub mod mosquitto;
 pub mod mqtt;
+pub mod phone;
 pub mod ports;
 pub mod postgres;
 pub mod process;
@@ -19,7 +20,8 @@ pub mod proxy;
 pub mod wait;
 
 pub use brokers::Broker;
-pub use browser::Browser;
+pub use browser::{Browser, Engine};
 pub use database::Database;
 pub use dj::Dj;
+pub use phone::Phone;
 pub use process::{Pika, Program};

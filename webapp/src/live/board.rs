@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
-use protocol::{
-    Announcement, FloorAddress, FloorTopic, Info, Message, NowPlaying, PastPlay, Reactions, Topic,
-};
+use protocol::{Announcement, DeskId, DeskState, DeskTopic, FloorAddress, FloorTopic, Info, Message};
+use protocol::{NowPlaying, PastPlay, Play, PlayId, Poll, Presence, Reactions, SetId, Topic};
 
 /// Without the broker for this long, what we know is no longer current.
 const BROKER_GRACE_MS: i64 = 10_000;
@@ -26,6 +25,24 @@ struct Heard {
     history: Vec<PastPlay>,
     reactions: Option<Reactions>,
     announcement: Option<Announcement>,
+    poll: Option<Poll>,
+    desks: BTreeMap<DeskId, DeskView>,
+}
+
+/// Desks of a floor that are shown to their DJs. More of them are not.
+const DESKS_MAX: usize = 64;
+
+/// What a desk says of itself, as far as its DJ's console shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeskView {
+    pub online: bool,
+    pub on_air: bool,
+    pub hidden: bool,
+    pub set_id: Option<SetId>,
+    /// The play that is on, also while it is hidden.
+    pub play_id: Option<PlayId>,
+    /// Requests that it has not answered.
+    pub asked: usize,
 }
 
 /// Whether what is shown can be believed.
@@ -35,6 +52,9 @@ pub enum Signal {
     /// The desk, the archiver or the broker is out of reach: show what was, and say so.
     Lost,
 }
+
+/// Of text to its ground (WCAG 2.2, 1.4.3).
+const TEXT_CONTRAST: f64 = 4.5;
 
 /// A colour of the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +74,22 @@ pub struct FloorView {
     pub history: Vec<PastPlay>,
     pub listeners: u32,
     pub reactions: Option<Reactions>,
-    pub announcement: Option<String>,
+    pub announcement: Option<Announcement>,
+    pub poll: Option<Poll>,
+    pub desks: BTreeMap<DeskId, DeskView>,
+}
+
+impl FloorView {
+    /// The play that is on, as far as it is told.
+    pub fn playing(&self) -> Option<&Play> {
+        self.now.as_ref().and_then(|now| now.play.as_ref())
+    }
+
+    /// What dancers say about the play that is on.
+    pub fn tally(&self) -> Option<&Reactions> {
+        let playing = self.playing().map(|play| play.id);
+        self.reactions.as_ref().filter(|reactions| playing.is_some() && reactions.play_id == playing)
+    }
 }
 
 impl Accent {
@@ -73,13 +108,39 @@ impl Accent {
         self.0.iter().map(|part| format!("{part:02x}")).collect()
     }
 
-    /// Whether dark text reads better on it (relative luminance, WCAG 2.2).
+    /// Whether dark text reads better on it.
     pub fn is_light(self) -> bool {
+        self.luminance() > 0.179
+    }
+
+    /// The same colour, as much lighter as text on the dark ground needs.
+    pub fn readable_on_dark(self) -> Self {
+        // Of the lighter cards, not of the ground itself.
+        self.towards(255, |accent| (accent.luminance() + 0.05) / (0.009 + 0.05) >= TEXT_CONTRAST)
+    }
+
+    /// The same colour, as much darker as text on the light ground needs.
+    pub fn readable_on_light(self) -> Self {
+        self.towards(0, |accent| (0.87 + 0.05) / (accent.luminance() + 0.05) >= TEXT_CONTRAST)
+    }
+
+    fn towards(self, end: u8, reads: impl Fn(Self) -> bool) -> Self {
+        let mixed = |step: u32| {
+            Self(self.0.map(|part| {
+                let mixed = (u32::from(part) * (20 - step) + u32::from(end) * step) / 20;
+                u8::try_from(mixed).unwrap_or(end)
+            }))
+        };
+        (0..=20).map(mixed).find(|accent| reads(*accent)).unwrap_or(mixed(20))
+    }
+
+    /// Relative luminance (WCAG 2.2).
+    fn luminance(self) -> f64 {
         let linear = self.0.map(|part| {
             let part = f64::from(part) / 255.0;
             if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
         });
-        0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.179
+        0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     }
 }
 
@@ -114,6 +175,15 @@ impl Board {
                         floor.announcement = Some(said)
                     }
                     (FloorTopic::Announcement, Message::Cleared) => floor.announcement = None,
+                    (FloorTopic::Poll, Message::Poll(poll)) => floor.poll = Some(poll),
+                    (FloorTopic::Poll, Message::Cleared) => floor.poll = None,
+                    (FloorTopic::Desk(desk, about), message) => {
+                        return if floor.desk(desk, about, message) {
+                            Change::Floor(address)
+                        } else {
+                            Change::Nothing
+                        };
+                    }
                     _ => return Change::Nothing,
                 }
                 Change::Floor(address)
@@ -153,8 +223,38 @@ impl Board {
             history: floor.history.clone(),
             listeners: floor.reactions.as_ref().map_or(0, |reactions| reactions.listeners),
             reactions: floor.reactions.clone(),
-            announcement: said.map(|said| said.text.clone()),
+            announcement: said.cloned(),
+            poll: floor.poll.clone(),
+            desks: floor.desks.clone(),
         })
+    }
+}
+
+impl Heard {
+    /// Takes in what a desk says. Returns whether anything that is shown differs.
+    fn desk(&mut self, desk: DeskId, about: DeskTopic, message: Message) -> bool {
+        if !self.desks.contains_key(&desk) && self.desks.len() >= DESKS_MAX {
+            return false;
+        }
+        let known = self.desks.get(&desk).cloned().unwrap_or_default();
+        let next = match (about, message) {
+            (DeskTopic::Status, Message::DeskStatus(presence)) => {
+                DeskView { online: presence == Presence::Online, ..known.clone() }
+            }
+            (DeskTopic::State, Message::DeskState(state)) => {
+                let DeskState { on_air, hidden, set, play_id, .. } = state;
+                DeskView { on_air, hidden, set_id: set.map(|set| set.id), play_id, ..known.clone() }
+            }
+            (DeskTopic::Requests, Message::DeskRequests(asked)) => {
+                DeskView { asked: asked.requests.len(), ..known.clone() }
+            }
+            (DeskTopic::Requests, Message::Cleared) => DeskView { asked: 0, ..known.clone() },
+            (_, Message::Cleared) => return self.desks.remove(&desk).is_some(),
+            _ => return false,
+        };
+        let is_news = next != known;
+        self.desks.insert(desk, next);
+        is_news
     }
 }
 
@@ -228,6 +328,12 @@ mod tests {
         for bad in ["", "#fff", "red;}", "#ff7a5", "#ff7a5ł"] {
             assert!(Accent::read(bad).is_none(), "{bad}");
         }
+        for accent in ["ff7a59", "000000", "ffffff", "1010a0", "ffee00"].map(|hex| Accent::read(hex).unwrap())
+        {
+            assert!((accent.readable_on_dark().luminance() + 0.05) / 0.059 >= 4.5, "{accent:?}");
+            assert!(0.92 / (accent.readable_on_light().luminance() + 0.05) >= 4.5, "{accent:?}");
+        }
+        assert_eq!(Accent::read("ff7a59").unwrap().readable_on_dark().hex(), "ff7a59");
         assert!(Accent::read("ffee00").unwrap().is_light() && !Accent::read("330066").unwrap().is_light());
     }
 }

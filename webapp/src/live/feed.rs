@@ -7,6 +7,7 @@ use bus::{BrokerUrl, Bus, Inbox, Incoming};
 use config::Stop;
 use config::clock::{now_ms, seed};
 use config::health::Part;
+use protocol::topic::filter;
 use protocol::{
     Audience, EventId, FloorAddress, FloorId, FloorTopic, IdSource, Message, ProducerId, Topic, V1, message,
 };
@@ -151,11 +152,18 @@ impl Feed {
 
     fn follow(&self, floors: &[FloorAddress]) {
         for floor in floors {
-            for about in
-                [FloorTopic::Now, FloorTopic::History, FloorTopic::Reactions, FloorTopic::Announcement]
-            {
+            let abouts = [
+                FloorTopic::Now,
+                FloorTopic::History,
+                FloorTopic::Reactions,
+                FloorTopic::Announcement,
+                FloorTopic::Poll,
+            ];
+            for about in abouts {
                 self.bus.subscribe(floor.topic(about).to_string());
             }
+            // What consoles show of desks.
+            self.bus.subscribe(filter::desks_of(floor));
         }
     }
 

@@ -8,16 +8,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use maud::Render;
 use protocol::{FloorAddress, FloorId, PlayId};
 use tokio::sync::watch;
 
 use crate::live::board::FloorView;
-use crate::views::floor::{HistoryList, NowCard};
+use crate::views::{Key, Part, Screen};
+use crate::words::{Language, Words};
 
 /// One part of the page that changes by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fragment {
+    key: Key,
     /// The state's number when this part last changed.
     pub changed: u64,
     pub html: Arc<str>,
@@ -31,13 +32,17 @@ pub struct State {
     pub view: Arc<FloorView>,
     /// Grows by one with each change.
     pub number: u64,
-    pub fragments: Vec<Fragment>,
+    screens: Arc<[[Vec<Fragment>; Language::ALL.len()]; Screen::ALL.len()]>,
 }
 
 impl State {
     fn first(view: FloorView) -> Self {
-        let fragments = render(&view).into_iter().map(|html| fragment(1, html)).collect();
-        Self { view: Arc::new(view), number: 1, fragments }
+        let parts = |screen: Screen, language| {
+            let parts = screen.parts(&view, Words::of(language));
+            parts.into_iter().map(|part| fragment(1, part)).collect()
+        };
+        let screens = Screen::ALL.map(|screen| Language::ALL.map(|language| parts(screen, language)));
+        Self { screens: Arc::new(screens), view: Arc::new(view), number: 1 }
     }
 
     /// The state after this one; `None` when nothing that is shown differs.
@@ -46,15 +51,26 @@ impl State {
             return None;
         }
         let number = self.number + 1;
-        let fragments = self.fragments.iter().zip(render(&view)).map(|(before, html)| {
-            if *before.html == *html { before.clone() } else { fragment(number, html) }
-        });
-        Some(Self { fragments: fragments.collect(), view: Arc::new(view), number })
+        let parts = |screen: Screen, language: Language| {
+            let before = self.parts(screen, language);
+            let same = |part: &Part| {
+                before.iter().find(|before| before.key == part.key && *before.html == *part.html).cloned()
+            };
+            let parts = screen.parts(&view, Words::of(language)).into_iter();
+            parts.map(|part| same(&part).unwrap_or_else(|| fragment(number, part))).collect()
+        };
+        let screens = Screen::ALL.map(|screen| Language::ALL.map(|language| parts(screen, language)));
+        Some(Self { screens: Arc::new(screens), view: Arc::new(view), number })
+    }
+
+    /// What changes by itself on that screen, in its order.
+    pub fn parts(&self, screen: Screen, language: Language) -> &[Fragment] {
+        &self.screens[screen as usize][language as usize]
     }
 
     /// The messages that bring somebody who has seen state `seen` up to date; empty when none is needed.
-    pub fn frames_since(&self, seen: u64) -> Bytes {
-        let mut news = self.fragments.iter().filter(|fragment| fragment.changed > seen);
+    pub fn frames_since(&self, seen: u64, screen: Screen, language: Language) -> Bytes {
+        let mut news = self.parts(screen, language).iter().filter(|fragment| fragment.changed > seen);
         match (news.next(), news.next()) {
             (None, _) => Bytes::new(),
             // Almost always one part changes, and then nothing is copied.
@@ -70,12 +86,8 @@ impl State {
     }
 }
 
-fn render(view: &FloorView) -> [String; 2] {
-    [NowCard(view).render().into_string(), HistoryList(view).render().into_string()]
-}
-
-fn fragment(changed: u64, html: String) -> Fragment {
-    Fragment { changed, frame: text_frame(html.as_bytes()), html: html.into() }
+fn fragment(changed: u64, Part { key, html }: Part) -> Fragment {
+    Fragment { key, changed, frame: text_frame(html.as_bytes()), html: html.into() }
 }
 
 /// An unmasked, unfragmented WebSocket text message (RFC 6455 section 5.2).

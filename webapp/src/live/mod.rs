@@ -1,6 +1,7 @@
 //! What is known of each floor, and how it reaches those who watch.
 
 pub mod board;
+pub mod code;
 pub mod hub;
 pub mod taps;
 

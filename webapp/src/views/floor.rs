@@ -1,47 +1,98 @@
-//! The floor page and its two parts that change by themselves.
+//! The floor page and its parts that change by themselves.
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use std::collections::{HashMap, HashSet};
+use std::f64::consts::TAU;
+use std::fmt::Write;
+
 use maud::{Markup, PreEscaped, Render, html};
-use protocol::{NowState, PastPlay, Play, PlayId, Track};
+use protocol::{FloorAddress, MessageId, NowState, PastPlay, Play, PlayId, Poll, TempoWish, Track};
 
 use crate::live::board::{FloorView, Signal};
-use crate::views::layout::Document;
+use crate::views::layout::{Document, Live};
+use crate::views::{Screen, Skin, times};
 use crate::web::Assets;
+use crate::words::Words;
 
 /// The page a dancer joins by the code on the wall.
 #[derive(Debug)]
 pub struct FloorPage<'a> {
     pub view: &'a FloorView,
-    /// The state's number, so that the script knows what it has.
-    pub number: u64,
+    pub mine: Option<&'a Mine>,
+}
+
+/// What one dancer said about what the page shows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Mine {
+    pub likes: HashSet<PlayId>,
+    pub tempo: HashMap<PlayId, TempoWish>,
+    pub thanks: HashSet<PlayId>,
+    pub vote: Option<(MessageId, u8)>,
 }
 
 impl<'a> FloorPage<'a> {
     /// The whole page.
-    pub fn document(&self, assets: &'a Assets) -> Document<'a> {
-        let view = self.view;
-        let title = match playing(view) {
+    pub fn document(&self, skin: Skin<'a>) -> Document<'a> {
+        let (view, mine, words) = (self.view, self.mine, skin.words);
+        let title = match view.playing() {
             Some(play) => format!("{} · {}", play.track.line(), view.floor_name),
             None => format!("{} · {}", view.floor_name, view.event_name),
         };
         Document {
-            assets,
-            title,
+            about: Some(
+                words
+                    .with(
+                        "about-floor",
+                        [
+                            ("floor", view.floor_name.as_str().into()),
+                            ("event", view.event_name.as_str().into()),
+                        ],
+                    )
+                    .into_owned(),
+            ),
             accent: view.accent,
             place: Some((&view.event_name, &view.floor_name)),
-            live: Some(view.address.to_string()),
+            live: Some(Live { floor: view.address.to_string(), screen: Screen::Floor }),
+            manifest: Some(format!("/e/{}/app.webmanifest", view.address)),
             refresh_s: Some(15),
-            class: "floor",
-            content: html! {
-                (Clock::now(assets))
-                (NowCard(view))
-                (HistoryList(view))
-                p.links {
-                    a href={ "/join?floor=" (view.address) } { "Show the code to a friend" }
-                }
-                p #offline .offline hidden { "Connection lost. Trying again…" }
-            },
+            ..Document::plain(
+                skin,
+                "floor",
+                title,
+                html! {
+                    (Clock::now(skin.assets))
+                    (Shapes)
+                    p #spoken .spoken aria-live="polite" {}
+                    (Notices { view, words })
+                    (NowCard { view, words, mine })
+                    (Pulse { view, words })
+                    (PollCard { view, words, mine })
+                    (HistoryList { view, words, mine })
+                    p.links {
+                        a href={ "/join?floor=" (view.address) } { (words.say("show-code")) }
+                        a href={ "/e/" (view.address.event) "/recap" } { (words.say("whole-event")) }
+                    }
+                    (Notes { words })
+                },
+            )
+        }
+    }
+}
+
+/// What only the script shows: that the server is out of reach, and that a tap waits.
+#[derive(Debug)]
+pub struct Notes {
+    pub words: Words,
+}
+
+impl Render for Notes {
+    fn render(&self) -> Markup {
+        let words = self.words;
+        html! {
+            div.notes role="status" {
+                p #offline hidden { (words.say("offline")) }
+                p #unsent hidden { (words.say("unsent")) }
+                p #refused hidden data-busy=(words.say("too-many-taps")) data-no=(words.say("tap-refused")) {}
+            }
         }
     }
 }
@@ -66,50 +117,75 @@ impl Render for Clock<'_> {
     }
 }
 
+/// What the DJ says to everybody.
+#[derive(Debug)]
+pub struct Notices<'a> {
+    pub view: &'a FloorView,
+    pub words: Words,
+}
+
+impl Render for Notices<'_> {
+    fn render(&self) -> Markup {
+        let view = self.view;
+        html! {
+            div #notices .notices {
+                @if let Some(said) = &view.announcement { p.said { (said.text) } }
+                @if is_last_song(view) { p.said.last { (self.words.say("last-song")) } }
+            }
+        }
+    }
+}
+
+pub(super) fn is_last_song(view: &FloorView) -> bool {
+    view.now.as_ref().is_some_and(|now| now.last_song && now.state != NowState::Ended)
+}
+
 /// What is on, or why nothing is.
 #[derive(Debug)]
-pub struct NowCard<'a>(pub &'a FloorView);
+pub struct NowCard<'a> {
+    pub view: &'a FloorView,
+    pub words: Words,
+    pub mine: Option<&'a Mine>,
+}
 
 impl Render for NowCard<'_> {
     fn render(&self) -> Markup {
-        let view = self.0;
-        let now = view.now.as_ref();
-        let state = now.map_or(NowState::Idle, |now| now.state);
+        let Self { view, words, mine } = *self;
+        let state = view.now.as_ref().map_or(NowState::Idle, |now| now.state);
         let lost = view.signal == Signal::Lost;
         html! {
-            section #now .now .lost[lost] data-state=(if lost { "lost" } else { state.as_str() }) aria-label="Now playing" {
-                @if let Some(said) = &view.announcement {
-                    p.said role="status" { (said) }
-                }
+            section #now .now .lost[lost] data-state=(if lost { "lost" } else { state.as_str() }) aria-label=(words.say("now-playing")) {
                 @if lost {
-                    p.signal { span.dot {} "No signal from the DJ" }
+                    p.signal { span.dot {} (words.say("no-signal")) }
                 } @else if matches!(state, NowState::Playing | NowState::Hidden) {
-                    p.signal.live { span.dot {} "Now playing" }
+                    p.signal.live { span.dot {} (words.say("now-playing")) }
+                } @else if state == NowState::Paused {
+                    p.signal { span.dot {} (words.say("paused")) }
                 }
-                @match playing(view) {
-                    Some(play) => (Song { play, view }),
-                    None => (quiet(state, lost)),
+                @match view.playing() {
+                    Some(play) => (Song { play, view, words, mine }),
+                    None => (quiet(view, state, lost, words)),
                 }
             }
         }
     }
 }
 
-fn playing(view: &FloorView) -> Option<&Play> {
-    view.now.as_ref().and_then(|now| now.play.as_ref())
-}
-
-fn quiet(state: NowState, lost: bool) -> Markup {
+fn quiet(view: &FloorView, state: NowState, lost: bool, words: Words) -> Markup {
     let (title, line) = match state {
-        _ if lost => ("Hold on", "We do not hear the DJ at the moment. Nothing is lost."),
-        NowState::Hidden => ("A secret", "The DJ keeps this one to himself. Just dance."),
-        NowState::Ended => ("That was it", "The set is over. Thank you for dancing."),
-        _ => ("Soon", "Nothing is playing yet. The first song will show up here by itself."),
+        _ if lost => ("hold-on", "hold-on-line"),
+        NowState::Hidden => ("secret", "secret-line"),
+        NowState::Ended => ("ended", "ended-line"),
+        _ => ("soon", "soon-line"),
     };
+    let set = view.now.as_ref().and_then(|now| now.set_id).filter(|_| state == NowState::Ended);
     html! {
         div.words {
-            h1.title { (title) }
-            p.line { (line) }
+            h1.title { (words.say(title)) }
+            p.line { (words.say(line)) }
+        }
+        @if let Some(set) = set {
+            p.after { a.button href={ "/e/" (view.address.event) "/set/" (set) } { (words.say("see-set")) } }
         }
     }
 }
@@ -117,28 +193,49 @@ fn quiet(state: NowState, lost: bool) -> Markup {
 struct Song<'a> {
     play: &'a Play,
     view: &'a FloorView,
+    words: Words,
+    mine: Option<&'a Mine>,
 }
 
 impl Render for Song<'_> {
     fn render(&self) -> Markup {
-        let track = &self.play.track;
-        let title = track.title.as_deref().or(track.artist.as_deref()).unwrap_or("Unknown song");
-        let artist = track.artist.as_deref().filter(|_| track.title.is_some());
-        let dj = self.view.now.as_ref().and_then(|now| now.dj.as_ref());
+        let Self { play, view, words, mine } = *self;
+        let track = &play.track;
+        let dj = view.now.as_ref().and_then(|now| now.dj.as_ref());
         html! {
-            (Record { id: self.play.id })
-            div.words aria-live="polite" aria-atomic="true" {
-                h1.title .long[title.chars().count() > 28] { (title) }
-                @if let Some(remix) = remix(track) { p.remix { (remix) } }
-                @if let Some(artist) = artist { p.artist { (artist) } }
-            }
+            (Record { id: play.id })
+            div.words { (Title { track, words }) }
             ul.facts {
                 @if let Some(bpm) = track.bpm { li { b { (bpm.round()) } " BPM" } }
-                @if let Some(key) = &track.key { li { "Key " b { (key) } } }
-                li { time.since data-since=(self.play.started_ms) { "since " (clock_time(self.play.started_ms, &self.view.time_zone)) } }
-                @if let Some(dj) = dj { li { "with " b { (dj.name) } } }
-                @if self.view.listeners > 1 { li { (self.view.listeners) " here" } }
+                @if let Some(key) = &track.key { li { (words.say("key")) " " b { (key) } } }
+                li {
+                    time.since datetime=(times::machine(play.started_ms)) data-since=(play.started_ms) data-words=(words.say("on-for")) {
+                        (words.with("since", [("time", times::clock(play.started_ms, &view.time_zone).into())]))
+                    }
+                }
+                @if let Some(dj) = dj { li.dj { (words.say("with")) " " b { (dj.name) } } }
             }
+            (Acts { floor: &view.address, play: play.id, words, mine })
+        }
+    }
+}
+
+/// A track's title, remix and artist.
+pub(super) struct Title<'a> {
+    pub track: &'a Track,
+    pub words: Words,
+}
+
+impl Render for Title<'_> {
+    fn render(&self) -> Markup {
+        let track = self.track;
+        let unknown = self.words.say("unknown-song");
+        let title = track.title.as_deref().or(track.artist.as_deref()).unwrap_or(&unknown);
+        let artist = track.artist.as_deref().filter(|_| track.title.is_some());
+        html! {
+            h1.title .long[title.chars().count() > 28] { (title) }
+            @if let Some(remix) = remix(track) { p.remix { (remix) } }
+            @if let Some(artist) = artist { p.artist { (artist) } }
         }
     }
 }
@@ -149,28 +246,206 @@ fn remix(track: &Track) -> Option<&str> {
     track.remix.as_deref().filter(|remix| !title.contains(&remix.to_lowercase()))
 }
 
+/// Where a form of a floor is sent.
+fn action(floor: &FloorAddress, what: &str) -> String {
+    format!("/api/v1/{floor}/{what}")
+}
+
+/// What a dancer can say about a play. One form: the buttons say where it goes.
+struct Acts<'a> {
+    floor: &'a FloorAddress,
+    play: PlayId,
+    words: Words,
+    mine: Option<&'a Mine>,
+}
+
+impl Render for Acts<'_> {
+    fn render(&self) -> Markup {
+        let Self { floor, play, words, mine } = *self;
+        let wish = mine.and_then(|mine| mine.tempo.get(&play)).copied();
+        let kinds =
+            [(TempoWish::Slower, "slower"), (TempoWish::Perfect, "perfect"), (TempoWish::Faster, "faster")];
+        html! {
+            form.acts method="post" action=(action(floor, "like")) {
+                input type="hidden" name="play_id" value=(play);
+                (Like { words, on: mine.is_some_and(|mine| mine.likes.contains(&play)) })
+                div.tempo role="group" aria-label=(words.say("tempo")) {
+                    @for (kind, key) in kinds {
+                        @let on = wish == Some(kind);
+                        // Tapped again, it takes the wish back.
+                        button id=(key) formaction=(action(floor, "tempo")) data-tap="tempo" data-value=(key)
+                            name="wish" value=(if on { "" } else { key }) aria-pressed=(on) { (words.say(key)) }
+                    }
+                }
+                div.more {
+                    button #thanks .quiet formaction=(action(floor, "thanks")) data-tap="thanks"
+                        aria-pressed=(mine.is_some_and(|mine| mine.thanks.contains(&play))) { (words.say("thanks")) }
+                    a.button.quiet href={ "/e/" (floor) "/play/" (play) } { (words.say("find-song")) }
+                }
+            }
+        }
+    }
+}
+
+/// The heart of the play that the form around it names. Tapped again, it takes the like back.
+struct Like {
+    words: Words,
+    on: bool,
+}
+
+impl Render for Like {
+    fn render(&self) -> Markup {
+        html! {
+            button #like data-tap="like" name="on" value=(!self.on) aria-pressed=(self.on) { (Heart) (self.words.say("like")) }
+        }
+    }
+}
+
+/// A form that likes one play and nothing else.
+pub(super) struct LikeForm<'a> {
+    pub floor: &'a FloorAddress,
+    pub play: PlayId,
+    pub words: Words,
+    pub on: bool,
+}
+
+impl Render for LikeForm<'_> {
+    fn render(&self) -> Markup {
+        html! {
+            form.acts method="post" action=(action(self.floor, "like")) {
+                input type="hidden" name="play_id" value=(self.play);
+                (Like { words: self.words, on: self.on })
+            }
+        }
+    }
+}
+
+struct Heart;
+
+impl Render for Heart {
+    fn render(&self) -> Markup {
+        html! { svg.heart aria-hidden="true" { use href="#heart" {} } }
+    }
+}
+
+/// What [`Heart`] refers to, once a page.
+pub(super) struct Shapes;
+
+impl Render for Shapes {
+    fn render(&self) -> Markup {
+        html! {
+            svg.shapes aria-hidden="true" {
+                symbol #heart viewBox="0 0 24 24" {
+                    path d="M12 20.5 4.2 12.7a5 5 0 0 1 7-7.1l.8.8.8-.8a5 5 0 0 1 7 7.1z" {}
+                }
+            }
+        }
+    }
+}
+
+/// What all dancers together say; changes often, so it is a part of its own.
+#[derive(Debug)]
+pub struct Pulse<'a> {
+    pub view: &'a FloorView,
+    pub words: Words,
+}
+
+impl Render for Pulse<'_> {
+    fn render(&self) -> Markup {
+        let Self { view, words } = *self;
+        let tally = view.tally();
+        let count = |number: u32, key| (number > 0).then(|| words.with(key, [("count", number.into())]));
+        html! {
+            p #pulse .pulse data-likes=(tally.map_or(0, |tally| tally.likes)) {
+                @if let Some(likes) = count(tally.map_or(0, |tally| tally.likes), "likes") { span.likes { (Heart) (likes) } }
+                @if let Some(thanks) = count(tally.map_or(0, |tally| tally.thanks), "thanks-said") { span { (thanks) } }
+                @if view.listeners > 1 { span { (words.with("here", [("count", view.listeners.into())])) } }
+            }
+        }
+    }
+}
+
+/// The DJ's question, and how it stands.
+#[derive(Debug)]
+pub struct PollCard<'a> {
+    pub view: &'a FloorView,
+    pub words: Words,
+    pub mine: Option<&'a Mine>,
+}
+
+impl Render for PollCard<'_> {
+    fn render(&self) -> Markup {
+        let Self { view, words, mine } = *self;
+        html! {
+            section #poll .poll aria-label=(words.say("poll")) {
+                @if let Some(poll) = &view.poll {
+                    @let vote = mine.and_then(|mine| mine.vote).filter(|(id, _)| *id == poll.poll_id).map(|(_, option)| option);
+                    h2 { (poll.question) }
+                    form method="post" action=(action(&view.address, "vote")) {
+                        input type="hidden" name="poll_id" value=(poll.poll_id);
+                        div.answers role="group" aria-label=(poll.question) { (Answers { poll, words, vote }) }
+                    }
+                    p.small {
+                        @if poll.closed { (words.say("poll-closed")) " " }
+                        (words.with("votes", [("count", total(poll).into())]))
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn total(poll: &Poll) -> u32 {
+    poll.options.iter().fold(0, |sum, option| sum.saturating_add(option.votes))
+}
+
+struct Answers<'a> {
+    poll: &'a Poll,
+    words: Words,
+    vote: Option<u8>,
+}
+
+impl Render for Answers<'_> {
+    fn render(&self) -> Markup {
+        let Self { poll, words, vote } = *self;
+        let total = total(poll);
+        html! {
+            @for (place, option) in (0u8..).zip(&poll.options) {
+                button.answer id={ "vote-" (place) } data-tap="vote" data-value=(place) name="option" value=(place) aria-pressed=(vote == Some(place)) disabled[poll.closed] {
+                    span.text { (option.text) }
+                    progress max=(total.max(1)) value=(option.votes) aria-hidden="true" {}
+                    span.count { (words.with("percent", [("percent", percent(option.votes, total).into())])) }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn percent(part: u32, of: u32) -> u64 {
+    (u64::from(part) * 100 + u64::from(of) / 2) / u64::from(of.max(1))
+}
+
 /// A record drawn for the play: its grooves and angle come from the id, so each song has its own.
-struct Record {
-    id: PlayId,
+pub(super) struct Record {
+    pub id: PlayId,
 }
 
 impl Render for Record {
     fn render(&self) -> Markup {
         let bytes = self.id.uuid().into_bytes();
-        let turn = u32::from(bytes[0]) * 360 / 256;
+        let mut grooves = String::new();
+        for (ring, byte) in bytes.iter().enumerate().skip(1).take(7) {
+            let radius = 20.0 + ring as f64 * 3.8;
+            let start = f64::from(bytes[ring + 8]) / 256.0 * TAU;
+            let end = start + TAU * (0.5 + f64::from(*byte) / 640.0);
+            let at = |angle: f64| (50.0 + radius * angle.cos(), 50.0 + radius * angle.sin());
+            let ((x1, y1), (x2, y2)) = (at(start), at(end));
+            let _ = write!(grooves, "M{x1:.0} {y1:.0}A{radius:.1} {radius:.1} 0 1 1 {x2:.0} {y2:.0}");
+        }
         html! {
             svg.record viewBox="0 0 100 100" aria-hidden="true" {
                 circle.disc cx="50" cy="50" r="49" {}
-                g.grooves transform=(format!("rotate({turn} 50 50)")) {
-                    @for (ring, byte) in bytes.iter().enumerate().skip(1).take(7) {
-                        @let radius = 20.0 + ring as f64 * 3.8;
-                        @let round = 2.0 * std::f64::consts::PI * radius;
-                        @let gap = round * (0.12 + f64::from(*byte) / 640.0);
-                        circle cx="50" cy="50" r=(format!("{radius:.1}"))
-                            stroke-dasharray=(format!("{:.1} {:.1}", round - gap, gap))
-                            stroke-dashoffset=(format!("{:.1}", round * f64::from(bytes[ring + 8]) / 256.0)) {}
-                    }
-                }
+                path.grooves d=(PreEscaped(grooves)) {}
                 circle.label cx="50" cy="50" r="16" {}
                 circle.hole cx="50" cy="50" r="2.4" {}
             }
@@ -180,44 +455,75 @@ impl Render for Record {
 
 /// What was on before.
 #[derive(Debug)]
-pub struct HistoryList<'a>(pub &'a FloorView);
+pub struct HistoryList<'a> {
+    pub view: &'a FloorView,
+    pub words: Words,
+    pub mine: Option<&'a Mine>,
+}
 
 impl Render for HistoryList<'_> {
     fn render(&self) -> Markup {
-        let view = self.0;
+        let Self { view, words, mine } = *self;
         html! {
-            section #history .history aria-label="Played before" {
-                @if !view.history.is_empty() {
-                    h2 { "Played before" }
-                    ol reversed {
-                        @for past in &view.history { (row(past, &view.time_zone)) }
-                    }
+            section #history .history aria-label=(words.say("played-before")) {
+                h2 { (words.say("played-before")) }
+                form method="post" action=(action(&view.address, "like")) {
+                    ol { @for past in &view.history { (Row { view, past, words, mine }) } }
                 }
+                (Order { view })
             }
         }
     }
 }
 
-fn row(past: &PastPlay, zone: &TimeZone) -> Markup {
-    let track = &past.play.track;
-    html! {
-        li {
-            time datetime=(Timestamp::from_millisecond(past.play.started_ms).unwrap_or_default()) {
-                (clock_time(past.play.started_ms, zone))
+/// One play of the history.
+#[derive(Debug)]
+pub struct Row<'a> {
+    pub view: &'a FloorView,
+    pub past: &'a PastPlay,
+    pub words: Words,
+    pub mine: Option<&'a Mine>,
+}
+
+impl Render for Row<'_> {
+    fn render(&self) -> Markup {
+        let Self { view, past, words, mine } = *self;
+        let (play, track) = (past.play.id, &past.play.track);
+        let on = mine.is_some_and(|mine| mine.likes.contains(&play));
+        let title = track.display_title();
+        html! {
+            li id=(row_id(play)) {
+                time { (times::clock(past.play.started_ms, &view.time_zone)) }
+                a.song href={ "/e/" (view.address) "/play/" (play) } {
+                    span.title { (title) }
+                    @if let Some(artist) = &track.artist { span.artist { (artist) } }
+                }
+                span.bpm { @if let Some(bpm) = track.bpm { (bpm.round()) } }
+                // The form is around the list, so the button names the play.
+                button.icon id={ "like-" (row_id(play)) } data-tap="like" data-play=(play) name=(if on { "unlike" } else { "play_id" })
+                    value=(play) aria-pressed=(on) aria-label=(words.with("like-this", [("song", title.as_str().into())])) { (Heart) }
             }
-            span.song {
-                span.title { (track.display_title()) }
-                @if let Some(artist) = &track.artist { span.artist { (artist) } }
-            }
-            @if let Some(bpm) = track.bpm { span.bpm { (bpm.round()) } }
         }
     }
 }
 
-/// The time of day in the event's zone.
-fn clock_time(at_ms: i64, zone: &TimeZone) -> PreEscaped<String> {
-    let at = Timestamp::from_millisecond(at_ms).unwrap_or_default().to_zoned(zone.clone());
-    PreEscaped(at.strftime("%H:%M").to_string())
+/// Tells the script which rows there are, newest first; shows nothing.
+#[derive(Debug)]
+pub struct Order<'a> {
+    pub view: &'a FloorView,
+}
+
+impl Render for Order<'_> {
+    fn render(&self) -> Markup {
+        let rows: Vec<String> = self.view.history.iter().map(|past| row_id(past.play.id)).collect();
+        html! { data #order value=(rows.join(" ")) hidden {} }
+    }
+}
+
+/// A part of the play's id is enough to tell twenty apart: it is made of a hash, or of random bits at its end.
+fn row_id(play: PlayId) -> String {
+    let bytes = play.uuid().into_bytes();
+    bytes[11..].iter().fold(String::from("p"), |id, byte| id + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]
@@ -229,9 +535,14 @@ mod tests {
     fn every_play_has_a_record() {
         for byte in 0..=255u8 {
             let id = PlayId::new(protocol::JournalId::at(0, [byte; 10]).uuid());
-            assert!(Record { id }.render().into_string().contains("dasharray"));
+            assert_eq!(Record { id }.render().into_string().matches("A2").count(), 2);
         }
         let id = "ffffffff-ffff-ffff-ffff-ffffffffffff".parse().unwrap();
-        assert_eq!(Record { id }.render().into_string().matches("dasharray").count(), 7);
+        assert_eq!(Record { id }.render().into_string().matches(" 0 1 1 ").count(), 7);
+    }
+
+    #[test]
+    fn shares_are_rounded_and_nobody_is_no_share() {
+        assert_eq!([percent(1, 3), percent(2, 3), percent(0, 0), percent(5, 5)], [33, 67, 0, 100]);
     }
 }

@@ -6,34 +6,38 @@ use fast_qr::{ECL, QRBuilder};
 use maud::html;
 
 use crate::live::board::FloorView;
+use crate::views::Skin;
 use crate::views::layout::Document;
-use crate::web::Assets;
 
 /// The page that is shown to a friend, printed, or left on a screen.
 #[derive(Debug)]
 pub struct JoinPage<'a> {
     pub view: &'a FloorView,
     pub url: &'a str,
+    /// A shorter address for those who type.
+    pub short: &'a str,
 }
 
 impl<'a> JoinPage<'a> {
     /// The whole page.
-    pub fn document(&self, assets: &'a Assets) -> Document<'a> {
-        let view = self.view;
+    pub fn document(&self, skin: Skin<'a>) -> Document<'a> {
+        let (view, words) = (self.view, skin.words);
+        let short = self.short.trim_start_matches("https://").trim_start_matches("http://");
         Document {
-            assets,
-            title: format!("Join {} · {}", view.floor_name, view.event_name),
             accent: view.accent,
             place: Some((&view.event_name, &view.floor_name)),
-            live: None,
-            refresh_s: None,
-            class: "join",
-            content: html! {
-                h1.title { "What is playing?" }
-                p.line { "Point your camera here." }
-                img.qr src={ "/qr.svg?floor=" (view.address) } alt={ "QR code of " (self.url) } width="320" height="320";
-                p.url { a href=(self.url) { (self.url.trim_start_matches("http://").trim_start_matches("https://")) } }
-            },
+            ..Document::plain(
+                skin,
+                "join",
+                format!("{} · {}", view.floor_name, view.event_name),
+                html! {
+                    h1.title { (words.say("what-plays")) }
+                    p.line { (words.say("point-camera")) }
+                    img.qr src={ "/qr.svg?floor=" (view.address) } alt=(words.with("code-of", [("url", self.url.into())])) width="320" height="320";
+                    p.line { (words.say("or-type")) }
+                    p.url { a href=(self.short) { (short) } }
+                },
+            )
         }
     }
 }

@@ -1,62 +1,177 @@
-//! What surrounds every page: head, top bar, mark.
+//! What surrounds every page: head, top bar, foot, mark.
 
 use maud::{DOCTYPE, Markup, Render, html};
 
 use crate::live::board::Accent;
+use crate::views::Screen;
 use crate::web::{Asset, Assets, accent_path};
+use crate::words::{Language, Words};
+
+/// Light or dark.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Look {
+    /// A phone in light mode must not light up a dark room, so this is the default whatever the phone says.
+    #[default]
+    Dark,
+    Light,
+}
+
+impl Look {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Look::Dark => "dark",
+            Look::Light => "light",
+        }
+    }
+
+    pub fn read(text: &str) -> Option<Self> {
+        [Look::Dark, Look::Light].into_iter().find(|look| look.as_str() == text)
+    }
+
+    fn ground(self) -> &'static str {
+        match self {
+            Look::Dark => "#0d0b10",
+            Look::Light => "#fbf8f3",
+        }
+    }
+}
+
+/// What every page wears: whom it speaks to, and in which light.
+#[derive(Debug, Clone, Copy)]
+pub struct Skin<'a> {
+    pub assets: &'a Assets,
+    pub words: Words,
+    pub look: Look,
+}
+
+/// A page that is kept current by the script.
+#[derive(Debug, Clone)]
+pub struct Live {
+    /// `event/floor`
+    pub floor: String,
+    pub screen: Screen,
+}
 
 /// A whole page around its content.
 #[derive(Debug)]
 pub struct Document<'a> {
-    pub assets: &'a Assets,
+    pub skin: Skin<'a>,
     pub title: String,
+    /// For link previews and search engines.
+    pub about: Option<String>,
     pub accent: Option<Accent>,
     /// Whose page it is: event, floor.
     pub place: Option<(&'a str, &'a str)>,
-    /// Where the live script connects.
-    pub live: Option<String>,
-    /// Without the script the page loads itself again after so many seconds.
+    pub live: Option<Live>,
+    /// Where the manifest of the installable page is.
+    pub manifest: Option<String>,
+    /// The page shows what is new after so many seconds, unless it is live.
     pub refresh_s: Option<u32>,
     pub class: &'static str,
+    /// Attributes of `body` for the script, without their `data-`.
+    pub data: Vec<(&'static str, String)>,
     pub content: Markup,
+}
+
+impl<'a> Document<'a> {
+    /// A page with nothing but its content.
+    pub fn plain(skin: Skin<'a>, class: &'static str, title: String, content: Markup) -> Self {
+        Self {
+            skin,
+            title,
+            about: None,
+            accent: None,
+            place: None,
+            live: None,
+            manifest: None,
+            refresh_s: None,
+            class,
+            data: Vec::new(),
+            content,
+        }
+    }
+
+    /// Nothing around the content: for projectors and videos.
+    fn is_bare(&self) -> bool {
+        matches!(self.live, Some(Live { screen: Screen::Stage | Screen::Overlay, .. }))
+    }
 }
 
 impl Render for Document<'_> {
     fn render(&self) -> Markup {
+        let Skin { assets, words, look } = self.skin;
+        let screen = self.live.as_ref().map(|live| live.screen.as_str());
+        let data = |name| self.data.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
         html! {
             (DOCTYPE)
-            html lang="en" {
+            html lang=(words.language().code()) class=(look.as_str()) {
                 head {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover";
-                    // A phone in light mode must not light up a dark room.
-                    meta name="color-scheme" content="dark";
-                    meta name="theme-color" content="#0d0b10";
+                    meta name="color-scheme" content=(look.as_str());
+                    meta name="theme-color" content=(look.ground());
                     title { (self.title) }
-                    link rel="icon" type="image/svg+xml" href=(self.assets.path(Asset::Mark));
-                    link rel="stylesheet" href=(self.assets.path(Asset::Style));
+                    @if let Some(about) = &self.about {
+                        meta name="description" content=(about);
+                        meta property="og:title" content=(self.title);
+                        meta property="og:description" content=(about);
+                    }
+                    link rel="icon" type="image/svg+xml" href=(assets.path(Asset::Mark));
+                    link rel="apple-touch-icon" href=(assets.path(Asset::Icon180));
+                    link rel="stylesheet" href=(assets.path(Asset::Style));
                     @if let Some(accent) = self.accent {
                         link rel="stylesheet" href=(accent_path(accent));
                     }
+                    @if let Some(manifest) = &self.manifest { link rel="manifest" href=(manifest); }
                     @if let Some(seconds) = self.refresh_s {
-                        @if self.live.is_some() {
-                            noscript { meta http-equiv="refresh" content=(seconds); }
-                        } @else {
-                            meta http-equiv="refresh" content=(seconds);
-                        }
+                        noscript { meta http-equiv="refresh" content=(seconds); }
                     }
-                    @if self.live.is_some() {
-                        script src=(self.assets.path(Asset::Script)) defer {}
-                    }
+                    script src=(assets.path(Asset::Script)) type="module" {}
                 }
-                body class=(self.class) data-live=[self.live.as_deref()] {
-                    header.top {
-                        a.brand href="/" aria-label="Pika, all floors" { (Mark) span { "pika" } }
-                        @if let Some((event, floor)) = self.place {
-                            p.place { span.event { (event) } span.floor { (floor) } }
+                body class=(self.class)
+                    data-live=[self.live.as_ref().map(|live| &live.floor)]
+                    data-screen=[screen]
+                    data-again=[self.refresh_s.filter(|_| self.live.is_none())]
+                    data-desk=[data("desk")] data-delay=[data("delay")] data-forgotten=[data("forgotten")]
+                {
+                    @if !self.is_bare() {
+                        header.top {
+                            a.brand href="/" aria-label=(words.say("to-the-floors")) { (Mark) span { "pika" } }
+                            @if let Some((event, floor)) = self.place {
+                                p.place { span.event { (event) } span.floor { (floor) } }
+                            }
                         }
                     }
                     main { (self.content) }
+                    @if !self.is_bare() { (Foot { skin: self.skin }) }
+                }
+            }
+        }
+    }
+}
+
+/// The other languages and the other light, for every page.
+struct Foot<'a> {
+    skin: Skin<'a>,
+}
+
+impl Render for Foot<'_> {
+    fn render(&self) -> Markup {
+        let Skin { words, look, .. } = self.skin;
+        let others = Language::ALL.into_iter().filter(|language| *language != words.language());
+        html! {
+            footer.foot {
+                nav aria-label=(words.say("settings")) {
+                    a href="/me" { (words.say("my-likes")) }
+                    @for language in others {
+                        a href={ "?lang=" (language.code()) } lang=(language.code()) hreflang=(language.code()) rel="nofollow" {
+                            (language.name())
+                        }
+                    }
+                    @match look {
+                        Look::Dark => a href="?look=light" rel="nofollow" { (words.say("look-light")) },
+                        Look::Light => a href="?look=dark" rel="nofollow" { (words.say("look-dark")) },
+                    }
                 }
             }
         }

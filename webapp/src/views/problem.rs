@@ -2,34 +2,26 @@
 
 use maud::html;
 
+use crate::views::Skin;
 use crate::views::layout::Document;
-use crate::web::Assets;
 
 /// A kind sentence and a way back.
 #[derive(Debug)]
-pub struct ProblemPage {
-    pub status: u16,
-    pub sentence: &'static str,
+pub struct ProblemPage<'a> {
+    pub sentence: &'a str,
     /// The page tries again by itself after so many seconds.
     pub retry_s: Option<u32>,
 }
 
-impl ProblemPage {
+impl ProblemPage<'_> {
     /// The whole page.
-    pub fn document<'a>(&self, assets: &'a Assets) -> Document<'a> {
-        Document {
-            assets,
-            title: "Pika".to_owned(),
-            accent: None,
-            place: None,
-            live: None,
-            refresh_s: self.retry_s,
-            class: "problem",
-            content: html! {
-                h1.title { @if self.retry_s.is_some() { "One moment" } @else { "Hm." } }
-                p.line { (self.sentence) }
-                @if self.retry_s.is_none() { p.links { a href="/" { "To the floors" } } }
-            },
-        }
+    pub fn document<'a>(&self, skin: Skin<'a>) -> Document<'a> {
+        let words = skin.words;
+        let content = html! {
+            h1.title { @if self.retry_s.is_some() { (words.say("one-moment")) } @else { (words.say("hm")) } }
+            p.line { (self.sentence) }
+            @if self.retry_s.is_none() { p.links { a href="/" { (words.say("to-the-floors")) } } }
+        };
+        Document { refresh_s: self.retry_s, ..Document::plain(skin, "problem", "Pika".to_owned(), content) }
     }
 }

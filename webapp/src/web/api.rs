@@ -5,13 +5,13 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use crate::web::{App, Problem, floor_state};
+use crate::web::{App, Problem};
 
 pub(super) async fn now_json(
     State(app): State<App>,
     Path(path): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let state = floor_state(&app, path)?;
+    let state = app.floor(&path)?;
     Ok((FRESH, Json(&state.view.now)).into_response())
 }
 
@@ -19,7 +19,7 @@ pub(super) async fn now_text(
     State(app): State<App>,
     Path(path): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let state = floor_state(&app, path)?;
+    let state = app.floor(&path)?;
     let play = state.view.now.as_ref().and_then(|now| now.play.as_ref());
     let line = play.map(|play| play.track.line()).unwrap_or_default();
     Ok((FRESH, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{line}\n")).into_response())
@@ -29,7 +29,7 @@ pub(super) async fn history(
     State(app): State<App>,
     Path(path): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let state = floor_state(&app, path)?;
+    let state = app.floor(&path)?;
     Ok((FRESH, Json(&state.view.history)).into_response())
 }
 
@@ -37,8 +37,16 @@ pub(super) async fn reactions(
     State(app): State<App>,
     Path(path): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let state = floor_state(&app, path)?;
+    let state = app.floor(&path)?;
     Ok((FRESH, Json(&state.view.reactions)).into_response())
+}
+
+pub(super) async fn poll(
+    State(app): State<App>,
+    Path(path): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let state = app.floor(&path)?;
+    Ok((FRESH, Json(&state.view.poll)).into_response())
 }
 
 const FRESH: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];

@@ -1,10 +1,14 @@
-//! Style, script and mark: embedded, named by their content, kept by browsers for ever.
+//! Style, script, mark and icons: embedded, named by their content, compressed once, kept by browsers for ever.
 
 use std::collections::HashMap;
+use std::io::Write;
 
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use rust_embed::Embed;
 use sha2::{Digest, Sha256};
 
@@ -18,9 +22,18 @@ struct Files;
 /// The embedded files under the names that pages use.
 #[derive(Debug)]
 pub struct Assets {
-    served: HashMap<String, (&'static str, Vec<u8>)>,
+    served: HashMap<String, Served>,
     names: HashMap<Asset, String>,
+    worker: String,
     build: String,
+}
+
+#[derive(Debug)]
+struct Served {
+    kind: &'static str,
+    plain: Bytes,
+    /// Only where it is shorter.
+    gzip: Option<Bytes>,
 }
 
 /// What a page links to.
@@ -29,16 +42,23 @@ pub enum Asset {
     Style,
     Script,
     Mark,
+    Icon180,
+    Icon192,
+    Icon512,
 }
 
 impl Asset {
-    const ALL: [Asset; 3] = [Asset::Style, Asset::Script, Asset::Mark];
+    const ALL: [Asset; 6] =
+        [Asset::Style, Asset::Script, Asset::Mark, Asset::Icon180, Asset::Icon192, Asset::Icon512];
 
     fn file(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Asset::Style => ("pika", "css", "text/css; charset=utf-8"),
             Asset::Script => ("live", "js", "text/javascript; charset=utf-8"),
             Asset::Mark => ("mark", "svg", "image/svg+xml"),
+            Asset::Icon180 => ("icon-180", "png", "image/png"),
+            Asset::Icon192 => ("icon-192", "png", "image/png"),
+            Asset::Icon512 => ("icon-512", "png", "image/png"),
         }
     }
 }
@@ -46,20 +66,24 @@ impl Asset {
 impl Assets {
     /// Names every embedded file by its content.
     pub fn load() -> Self {
-        let mut assets = Self { served: HashMap::new(), names: HashMap::new(), build: String::new() };
+        let (mut served, mut names) = (HashMap::new(), HashMap::new());
         let mut all = Sha256::new();
+        let read = |name: &str| Files::get(name).expect("the file is compiled in").data.into_owned();
         for asset in Asset::ALL {
             let (stem, extension, kind) = asset.file();
-            let file = Files::get(&format!("{stem}.{extension}")).expect("the file is compiled in");
-            let hash = Sha256::digest(&file.data);
+            let plain = Bytes::from(read(&format!("{stem}.{extension}")));
+            let hash = Sha256::digest(&plain);
             all.update(hash);
             let name =
                 format!("{stem}-{:02x}{:02x}{:02x}{:02x}.{extension}", hash[0], hash[1], hash[2], hash[3]);
-            assets.served.insert(name.clone(), (kind, file.data.into_owned()));
-            assets.names.insert(asset, name);
+            let gzip = gzip(&plain).filter(|gzip| gzip.len() < plain.len());
+            served.insert(name.clone(), Served { kind, plain, gzip });
+            names.insert(asset, name);
         }
-        assets.build = all.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        assets
+        let worker = String::from_utf8_lossy(&read("sw.js")).into_owned();
+        all.update(&worker);
+        let build = all.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        Self { served, names, worker, build }
     }
 
     /// Where a page finds it.
@@ -71,6 +95,17 @@ impl Assets {
     pub fn build(&self) -> &str {
         &self.build
     }
+
+    /// The service worker before it is told the build.
+    pub(super) fn worker(&self) -> &str {
+        &self.worker
+    }
+}
+
+fn gzip(plain: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(plain).ok()?;
+    encoder.finish().ok().map(Bytes::from)
 }
 
 /// Where the style sheet of an accent colour is.
@@ -80,24 +115,52 @@ pub(crate) fn accent_path(accent: Accent) -> String {
 
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
-pub(super) async fn serve(State(app): State<App>, Path(name): Path<String>) -> Response {
+pub(super) async fn serve(State(app): State<App>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let kept = |kind: &'static str| [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, FOR_EVER)];
     if let Some(accent) =
         name.strip_prefix("accent-").and_then(|n| n.strip_suffix(".css")).and_then(Accent::read)
     {
         let on_accent = if accent.is_light() { "#111014" } else { "#ffffff" };
-        let css = format!(":root{{--accent:#{};--on-accent:{on_accent}}}", accent.hex());
-        return ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, FOR_EVER)], css)
-            .into_response();
+        let css = format!(
+            ":root{{--accent:#{0};--on-accent:{on_accent};--accent-ink:#{1}}}:root.light{{--accent-ink:#{2}}}",
+            accent.hex(),
+            accent.readable_on_dark().hex(),
+            accent.readable_on_light().hex(),
+        );
+        return (kept("text/css; charset=utf-8"), css).into_response();
     }
-    match app.assets.served.get(&name) {
-        Some((kind, bytes)) => {
-            ([(header::CONTENT_TYPE, *kind), (header::CACHE_CONTROL, FOR_EVER)], bytes.clone())
-                .into_response()
-        }
-        None => Problem::NotFound.plain(),
-    }
+    let Some(Served { kind, plain, gzip }) = app.assets.served.get(&name) else {
+        return Problem::NotFound.plain();
+    };
+    let accepted =
+        headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let wants_gzip = accepted.split(',').any(|one| one.trim().split(';').next() == Some("gzip"));
+    let mut response = match gzip.as_ref().filter(|_| wants_gzip) {
+        Some(gzip) => (kept(kind), [(header::CONTENT_ENCODING, "gzip")], gzip.clone()).into_response(),
+        None => (kept(kind), plain.clone()).into_response(),
+    };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    response
 }
 
 pub(super) async fn favicon(State(app): State<App>) -> Response {
     (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, app.assets.path(Asset::Mark))]).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a phone loads before the first song shows, without the page itself: at most 15 kB with it.
+    #[test]
+    fn the_first_load_is_small() {
+        let assets = Assets::load();
+        let sent = |asset| {
+            let served = &assets.served[&assets.names[&asset]];
+            served.gzip.as_ref().unwrap_or(&served.plain).len()
+        };
+        let (style, script, mark) = (sent(Asset::Style), sent(Asset::Script), sent(Asset::Mark));
+        assert!(script <= 8_000, "the script is {script} bytes");
+        assert!(style + script + mark <= 12_000, "style {style}, script {script}, mark {mark}");
+    }
 }

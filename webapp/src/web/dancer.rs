@@ -1,14 +1,12 @@
-//! Who a dancer is: a number drawn at random, in a cookie that only we can make.
+//! Who a dancer is: a number drawn at random and when that was, in a cookie that only we can make.
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::Response;
 use protocol::DancerId;
 use ring::hmac;
 
+/// On HTTPS the prefix keeps other hosts of the domain from setting it (RFC 6265bis section 4.1.3).
 const COOKIE: &str = "pika_dancer";
-
-/// Takes the cookie back.
-pub(super) const FORGET_COOKIE: &str = "pika_dancer=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax";
+const COOKIE_HTTPS: &str = "__Host-pika_dancer";
 
 /// A dancer who comes back next year is the same one.
 const MAX_AGE_S: u64 = 366 * 86_400;
@@ -23,20 +21,12 @@ const ID_BYTES: usize = 12;
 #[derive(Debug, Clone)]
 pub(crate) struct Dancers(hmac::Key);
 
-/// A dancer, and the cookie to be set if there was none.
-#[derive(Debug)]
+/// A dancer as the cookie tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Dancer {
     pub(super) id: DancerId,
-    pub(super) cookie: Option<HeaderValue>,
-}
-
-impl Dancer {
-    /// Sees to it that the browser remembers who it is.
-    pub(super) fn remember(self, response: &mut Response) {
-        if let Some(cookie) = self.cookie {
-            response.headers_mut().insert(header::SET_COOKIE, cookie);
-        }
-    }
+    /// When we made the cookie.
+    pub(super) since_ms: i64,
 }
 
 impl Dancers {
@@ -44,51 +34,71 @@ impl Dancers {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
-    /// Whoever asks, known or new. `None`: the system has no randomness for a new one.
-    pub(super) fn of(&self, headers: &HeaderMap) -> Option<Dancer> {
-        if let Some(id) = self.known(headers) {
-            return Some(Dancer { id, cookie: None });
-        }
+    /// Somebody new. `None`: the system has no randomness for one.
+    pub(super) fn new_one(&self, now_ms: i64) -> Option<Dancer> {
         let mut bytes = [0; ID_BYTES];
         getrandom::fill(&mut bytes).ok()?;
-        let id: DancerId = hex(&bytes).parse().ok()?;
-        // On plain HTTP, as in a venue without internet, a cookie marked as secure would not come back.
-        let is_https = headers.get("x-forwarded-proto").is_some_and(|proto| proto.as_bytes() == b"https");
-        let secure = if is_https { "; Secure" } else { "" };
-        let cookie = format!(
-            "{COOKIE}={}; Path=/; Max-Age={MAX_AGE_S}; HttpOnly; SameSite=Lax{secure}",
-            self.signed(&id)
-        );
-        Some(Dancer { id, cookie: HeaderValue::from_str(&cookie).ok() })
+        // The cookie has whole seconds.
+        Some(Dancer { id: hex(&bytes).parse().ok()?, since_ms: now_ms / 1000 * 1000 })
     }
 
     /// The dancer that the browser says it is, if we said so before.
-    pub(super) fn known(&self, headers: &HeaderMap) -> Option<DancerId> {
-        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut cookies =
-            cookies.flat_map(|value| value.split(';')).filter_map(|one| one.trim().split_once('='));
-        cookies.find_map(|(name, value)| (name == COOKIE).then(|| self.read(value)).flatten())
+    pub(super) fn known(&self, headers: &HeaderMap, https: bool) -> Option<Dancer> {
+        let wanted = name(https);
+        cookies(headers).find_map(|(name, value)| (name == wanted).then(|| self.read(value)).flatten())
     }
 
-    fn signed(&self, id: &DancerId) -> String {
-        format!("{id}.{}", self.signature(id))
+    /// `Set-Cookie` that lets the browser remember who it is.
+    pub(super) fn cookie(&self, dancer: &Dancer, https: bool) -> Option<HeaderValue> {
+        let value = format!("{}.{:x}", dancer.id, dancer.since_ms / 1000);
+        let signature = self.signature(&value);
+        set_cookie(name(https), &format!("{value}.{signature}"), MAX_AGE_S, https)
     }
 
-    fn signature(&self, id: &DancerId) -> String {
-        hex(&hmac::sign(&self.0, id.as_str().as_bytes()).as_ref()[..SIGNATURE_BYTES])
+    /// `Set-Cookie` that lets the browser forget it.
+    pub(super) fn forget(https: bool) -> Option<HeaderValue> {
+        set_cookie(name(https), "", 0, https)
     }
 
-    fn read(&self, cookie: &str) -> Option<DancerId> {
-        let (id, signature) = cookie.split_once('.')?;
-        let id: DancerId = id.parse().ok()?;
-        let right = self.signature(&id);
+    fn signature(&self, value: &str) -> String {
+        hex(&hmac::sign(&self.0, value.as_bytes()).as_ref()[..SIGNATURE_BYTES])
+    }
+
+    fn read(&self, cookie: &str) -> Option<Dancer> {
+        let (value, signature) = cookie.rsplit_once('.')?;
+        let right = self.signature(value);
         // All of it is compared, however early it differs.
         let differs = right.bytes().zip(signature.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b));
-        (right.len() == signature.len() && differs == 0).then_some(id)
+        if right.len() != signature.len() || differs != 0 {
+            return None;
+        }
+        let (id, since) = value.split_once('.')?;
+        Some(Dancer {
+            id: id.parse().ok()?,
+            since_ms: i64::from_str_radix(since, 16).ok()?.checked_mul(1000)?,
+        })
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// On plain HTTP, as in a venue without internet, a cookie marked as secure would not come back.
+fn name(https: bool) -> &'static str {
+    if https { COOKIE_HTTPS } else { COOKIE }
+}
+
+/// Names and values of all cookies.
+pub(super) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    cookies.flat_map(|value| value.split(';')).filter_map(|one| one.trim().split_once('='))
+}
+
+/// A cookie for all of our pages, out of reach of any script.
+pub(super) fn set_cookie(name: &str, value: &str, max_age_s: u64, https: bool) -> Option<HeaderValue> {
+    let secure = if https { "; Secure" } else { "" };
+    let cookie = format!("{name}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::from_str(&cookie).ok()
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -101,46 +111,59 @@ mod tests {
     }
 
     /// The name and value that a browser sends back.
-    fn pair(dancer: &Dancer) -> String {
-        let cookie = dancer.cookie.as_ref().unwrap().to_str().unwrap();
-        cookie.split_once(';').unwrap().0.to_owned()
+    fn pair(dancers: &Dancers, dancer: &Dancer, https: bool) -> String {
+        let cookie = dancers.cookie(dancer, https).unwrap();
+        cookie.to_str().unwrap().split_once(';').unwrap().0.to_owned()
     }
 
     #[test]
     fn a_dancer_stays_the_same() {
         let dancers = Dancers::new(b"secret");
-        let new = dancers.of(&HeaderMap::new()).unwrap();
-        let again = dancers.of(&headers(&format!("a=b; {}; c=d", pair(&new)))).unwrap();
-        assert!(again.id == new.id && again.cookie.is_none());
-        assert_ne!(dancers.of(&HeaderMap::new()).unwrap().id, new.id);
+        for https in [false, true] {
+            let new = dancers.new_one(1_795_000_000_123).unwrap();
+            assert_eq!(new.since_ms, 1_795_000_000_000);
+            let sent = headers(&format!("a=b; {}; c=d", pair(&dancers, &new, https)));
+            assert_eq!(dancers.known(&sent, https), Some(new));
+            assert_eq!(dancers.known(&sent, !https), None, "a cookie of the other kind");
+        }
+        assert_eq!(dancers.known(&HeaderMap::new(), false), None);
+        assert_ne!(dancers.new_one(0).unwrap().id, dancers.new_one(0).unwrap().id);
     }
 
     #[test]
     fn nobody_else_can_make_one() {
         let dancers = Dancers::new(b"secret");
-        let new = dancers.of(&HeaderMap::new()).unwrap();
-        let elsewhere = Dancers::new(b"another").of(&HeaderMap::new()).unwrap();
-        let (right, long) = (pair(&new), format!("{}0", pair(&new)));
-        let short = &right[..right.len() - 1];
-        let (name, signature) = right.split_once('.').unwrap();
-        let other = format!("{}.{signature}", name.replace(&new.id.to_string(), "abc"));
-        for forged in
-            [&pair(&elsewhere), &long, short, &other, "pika_dancer=abc", "pika_dancer=", "pika_dancer=.."]
-        {
-            let dancer = dancers.of(&headers(forged)).unwrap();
-            assert!(dancer.cookie.is_some() && dancer.id != new.id, "{forged}");
+        let new = dancers.new_one(1_795_000_000_000).unwrap();
+        let right = pair(&dancers, &new, false);
+        let elsewhere = pair(&Dancers::new(b"another"), &new, false);
+        let older = right.replace(&format!(".{:x}.", new.since_ms / 1000), ".1.");
+        let other = right.replace(new.id.as_str(), "abc");
+        assert!(older != right && other != right);
+        for forged in [
+            elsewhere.as_str(),
+            &format!("{right}0"),
+            &right[..right.len() - 1],
+            &older,
+            &other,
+            "pika_dancer=abc",
+            "pika_dancer=",
+            "pika_dancer=...",
+        ] {
+            assert_eq!(dancers.known(&headers(forged), false), None, "{forged}");
         }
     }
 
     #[test]
     fn the_cookie_is_secure_where_it_can_be() {
         let dancers = Dancers::new(b"secret");
-        let cookie =
-            |headers: &HeaderMap| dancers.of(headers).unwrap().cookie.unwrap().to_str().unwrap().to_owned();
-        let plain = cookie(&HeaderMap::new());
+        let new = dancers.new_one(0).unwrap();
+        let read = |https| dancers.cookie(&new, https).unwrap().to_str().unwrap().to_owned();
+        let plain = read(false);
         assert!(plain.contains("HttpOnly") && plain.contains("SameSite=Lax") && !plain.contains("Secure"));
-        let proxied =
-            HeaderMap::from_iter([("x-forwarded-proto".parse().unwrap(), HeaderValue::from_static("https"))]);
-        assert!(cookie(&proxied).contains("Secure"));
+        assert!(
+            read(true).starts_with("__Host-pika_dancer=")
+                && read(true).contains("Path=/")
+                && read(true).contains("Secure")
+        );
     }
 }

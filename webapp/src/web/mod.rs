@@ -1,44 +1,70 @@
 //! HTTP: one route table, and the three steps of every handler: extract, ask, show.
 
 mod api;
+mod archive;
 mod assets;
+mod client;
+mod console;
 mod dancer;
+mod desk;
+mod events;
 mod frames;
+mod install;
+mod limits;
 mod pages;
+mod presence;
 mod problem;
+mod recap;
 mod socket;
 mod taps;
 mod tunnel;
+mod visitor;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use config::Stop;
 use protocol::FloorAddress;
 use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
+use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::live::hub::{self, Hub};
 use crate::live::taps::Taps;
+use crate::run::Sources;
 use crate::settings::Settings;
 
+use archive::Archive;
 pub(crate) use assets::accent_path;
 pub use assets::{Asset, Assets};
+pub(crate) use client::Peer;
 use dancer::Dancers;
+use desk::Desks;
+use limits::Limits;
+use presence::Presence;
 pub use problem::Problem;
+use visitor::Visitor;
 
 /// What every handler can ask. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct App {
     settings: Arc<Settings>,
+    address_header: HeaderName,
     hub: Hub,
     taps: Taps,
+    archive: Archive,
     dancers: Dancers,
+    desks: Desks,
+    presence: Presence,
+    limits: Arc<Mutex<Limits>>,
     assets: Arc<Assets>,
     stop: Stop,
     /// Sockets outlive their request; a stop waits for them here.
@@ -55,6 +81,7 @@ impl App {
         hub: Hub,
         taps: Taps,
         broker: Option<(String, u16)>,
+        sources: Sources,
         stop: Stop,
         tasks: TaskTracker,
     ) -> anyhow::Result<Self> {
@@ -64,41 +91,78 @@ impl App {
             getrandom::fill(&mut bytes).map(|()| bytes.to_vec())
         };
         let secret = settings.secret.as_ref().map(|secret| secret.reveal().as_bytes().to_vec());
-        let secret = secret.map_or_else(random, Ok).context("draw a secret for dancers' cookies")?;
+        let secret = secret.map_or_else(random, Ok).context("draw a secret for cookies")?;
+        let address_header = settings.address_header.parse().context("read web.address_header")?;
+        let Sources { store, own_desks } = sources;
         Ok(Self {
-            settings: settings.into(),
+            address_header,
             hub,
             taps,
+            archive: Archive::new(store.clone()),
             dancers: Dancers::new(&secret),
+            desks: Desks::new(store, settings.event.clone(), own_desks, &secret),
+            presence: Presence::default(),
+            limits: Arc::new(Mutex::new(Limits::new(&settings))),
             assets: Arc::new(Assets::load()),
             stop,
             tasks,
             sockets: Arc::default(),
             tunnels: Arc::default(),
             broker: broker.map(Arc::new),
+            settings: settings.into(),
         })
+    }
+
+    fn limits(&self) -> MutexGuard<'_, Limits> {
+        // Held for a few map operations; a panic there leaves counters at most a tap off.
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest state of the floor that a path names.
+    fn floor(&self, (event, floor): &(String, String)) -> Result<hub::State, Problem> {
+        let address: FloorAddress = format!("{event}/{floor}").parse().map_err(|_| Problem::NotFound)?;
+        self.hub.state(&address).ok_or(if self.hub.views().is_empty() {
+            Problem::Starting
+        } else {
+            Problem::NotFound
+        })
+    }
+
+    /// Addresses of all floors, in no order.
+    fn floors(&self) -> Vec<FloorAddress> {
+        self.hub.views().iter().map(|view| view.address.clone()).collect()
     }
 }
 
-/// The newest state of the floor that a path names.
-fn floor_state(app: &App, (event, floor): (String, String)) -> Result<hub::State, Problem> {
-    let address: FloorAddress = format!("{event}/{floor}").parse().map_err(|_| Problem::NotFound)?;
-    app.hub.state(&address).ok_or(if app.hub.views().is_empty() {
-        Problem::Starting
-    } else {
-        Problem::NotFound
-    })
-}
-
 /// Everything we answer to.
-pub(crate) fn routes(app: App) -> Router {
-    Router::new()
+pub(crate) fn routes(app: App) -> anyhow::Result<Router> {
+    let mut csrf = CsrfLayer::new();
+    for origin in &app.settings.origins {
+        csrf = csrf.add_trusted_origin(origin).with_context(|| format!("read `{origin}` in web.origins"))?;
+    }
+    let csrf = csrf.with_rejection_response(|_: ProtectionError| Problem::ForeignOrigin.into_response());
+    Ok(Router::new()
         .route("/", get(pages::lobby))
         .route("/e/{event}", get(pages::event))
         .route("/e/{event}/{floor}", get(pages::floor))
         .route("/e/{event}/{floor}/fragments", get(pages::fragments))
+        .route("/e/{event}/{floor}/stage", get(pages::stage))
+        .route("/e/{event}/{floor}/overlay", get(pages::overlay))
+        .route("/e/{event}/{floor}/play/{play}", get(recap::song))
+        .route("/e/{event}/{floor}/recap", get(recap::floor))
+        .route("/e/{event}/{floor}/app.webmanifest", get(install::manifest))
+        .route("/e/{event}/recap", get(recap::event))
+        .route("/e/{event}/set/{set}", get(recap::set))
+        .route("/e/{event}/set/{set}/{file}", get(recap::file))
         .route("/join", get(pages::join))
         .route("/qr.svg", get(pages::qr))
+        .route("/me", get(recap::me))
+        .route("/me/{file}", get(recap::likes_file))
+        .route("/dj", get(console::floors))
+        .route("/dj/login", post(console::login))
+        .route("/dj/logout", post(console::logout))
+        .route("/dj/{floor}", get(console::console))
+        .route("/dj/{floor}/{what}", post(console::act))
         .route("/ws", get(socket::open))
         .route("/mqtt", get(tunnel::open))
         .route("/api/v1/{event}/{floor}/now", get(api::now_json))
@@ -106,26 +170,53 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/api/v1/{event}/{floor}/now.txt", get(api::now_text))
         .route("/api/v1/{event}/{floor}/history", get(api::history))
         .route("/api/v1/{event}/{floor}/reactions", get(api::reactions))
+        .route("/api/v1/{event}/{floor}/poll", get(api::poll))
+        .route("/api/v1/{event}/{floor}/events", get(events::stream))
         .route("/api/v1/{event}/{floor}/like", post(taps::like))
         .route("/api/v1/{event}/{floor}/tempo", post(taps::tempo))
         .route("/api/v1/{event}/{floor}/thanks", post(taps::thanks))
+        .route("/api/v1/{event}/{floor}/vote", post(taps::vote))
         .route("/api/v1/me/forget", post(taps::forget))
         .route("/assets/{name}", get(assets::serve))
         .route("/favicon.ico", get(assets::favicon))
+        .route("/sw.js", get(install::worker))
+        .route("/offline", get(install::offline))
+        .route("/{code}", get(pages::code))
         .fallback(pages::nowhere)
+        .layer(csrf)
+        .layer(middleware::from_fn_with_state(app.clone(), visitor::choices))
+        .layer(middleware::from_fn_with_state(app.clone(), strict_transport))
         .with_state(app)
         .layer(CompressionLayer::new())
         .layer(set(header::CONTENT_SECURITY_POLICY, CSP))
         .layer(set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(set(header::REFERRER_POLICY, "strict-origin-when-cross-origin"))
-        .layer(set(HeaderName::from_static("permissions-policy"), "screen-wake-lock=(self)"))
-        .layer(set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
+        .layer(set(
+            HeaderName::from_static("permissions-policy"),
+            "screen-wake-lock=(self), camera=(), microphone=(), geolocation=()",
+        ))
+        .layer(set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin")))
 }
 
 // `connect-src 'self'` covers our own WebSocket in every browser that has CSP level 3.
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-    connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+    connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; \
+    frame-ancestors 'none'";
 
 fn set(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}
+
+/// Where pages come over HTTPS once, they do so for ever.
+async fn strict_transport(State(app): State<App>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
+    let https = peer.is_some_and(|peer| {
+        client::client(peer.0, request.headers(), &app.address_header, &app.settings.proxies).https
+    });
+    let mut response = next.run(request).await;
+    if https {
+        let value = HeaderValue::from_static("max-age=31536000");
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value);
+    }
+    response
 }

@@ -1,10 +1,13 @@
 //! What can go wrong in a handler, as a status and a kind sentence.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use maud::Render;
 
+use crate::views::Skin;
 use crate::views::problem::ProblemPage;
+use crate::web::limits::Wait;
+use crate::words::{Language, Words};
 
 /// A request we cannot serve. The page says what to do; nothing here is our fault, so nothing is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,19 +16,33 @@ pub enum Problem {
     NotFound,
     /// We have not heard from the archive yet.
     Starting,
-    /// The request does not say what it should.
+    /// The request does not say what it should. For programs, in English.
     BadRequest(&'static str),
     /// Another site's page asked.
     ForeignOrigin,
     /// More sockets than we promised to hold.
     Full,
-    /// A tap for something that was not played here, or long ago.
+    /// A tap for something that was not played here.
     UnknownPlay,
     /// Neither JSON nor a form.
     WrongType,
     /// More taps than the archive takes at the moment.
     Busy,
-    /// The same for MQTT clients.
+    /// More taps than a dancer, or those of one address, may send; it counts after so many seconds.
+    TooMany(i64),
+    /// The dancer cannot have read the page yet.
+    TooSoon(i64),
+    /// Taps count for browsers that we know.
+    NoCookie,
+    /// The database does not answer.
+    ArchiveAway,
+    /// Nobody is logged in to the console.
+    NoDesk,
+    /// Somebody is, and it is not his to say.
+    NotYourDesk,
+    /// Too many tries to log in.
+    TooManyLogins(i64),
+    /// As many MQTT clients as we promised to pass on.
     TunnelsFull,
     /// The broker does not answer.
     BrokerAway,
@@ -38,51 +55,92 @@ impl Problem {
         match self {
             Problem::NotFound | Problem::UnknownPlay => StatusCode::NOT_FOUND,
             Problem::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Problem::Starting | Problem::Full | Problem::TunnelsFull | Problem::Busy => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Problem::Starting
+            | Problem::Full
+            | Problem::TunnelsFull
+            | Problem::Busy
+            | Problem::ArchiveAway => StatusCode::SERVICE_UNAVAILABLE,
             Problem::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Problem::ForeignOrigin => StatusCode::FORBIDDEN,
+            Problem::ForeignOrigin | Problem::NoCookie | Problem::NotYourDesk => StatusCode::FORBIDDEN,
+            Problem::NoDesk => StatusCode::UNAUTHORIZED,
+            Problem::TooMany(_) | Problem::TooSoon(_) | Problem::TooManyLogins(_) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Problem::BrokerAway => StatusCode::BAD_GATEWAY,
             Problem::NoTunnel => StatusCode::NOT_IMPLEMENTED,
         }
     }
 
-    fn sentence(self) -> &'static str {
-        match self {
-            Problem::NotFound => "There is nothing here. Scan the code on the wall once more?",
-            Problem::Starting => "The floor is being set up. This page tries again by itself.",
-            Problem::BadRequest(what) => what,
-            Problem::UnknownPlay => "This track was not played on this floor, or too long ago.",
-            Problem::WrongType => "Send JSON or a form.",
-            Problem::Busy => "Too much at once. Try again in a moment.",
-            Problem::ForeignOrigin => "Only our own pages may do this.",
+    /// In the language of whoever reads it.
+    pub(super) fn sentence(self, words: Words) -> std::borrow::Cow<'static, str> {
+        let key = match self {
+            Problem::NotFound => "problem-not-found",
+            Problem::Starting => "problem-starting",
+            Problem::BadRequest(what) if words.language() == Language::En => return what.into(),
+            Problem::BadRequest(_) => "problem-bad-request",
+            Problem::ForeignOrigin => "problem-foreign-origin",
+            Problem::Full => "problem-full",
+            Problem::UnknownPlay => "problem-unknown-play",
+            Problem::Busy => "problem-busy",
+            Problem::TooMany(_) => "problem-too-many",
+            Problem::TooSoon(_) => "problem-too-soon",
+            Problem::NoCookie => "problem-no-cookie",
+            Problem::ArchiveAway => "problem-archive-away",
+            Problem::NoDesk => "problem-no-desk",
+            Problem::NotYourDesk => "problem-not-your-desk",
+            Problem::TooManyLogins(_) => "problem-too-many-logins",
+            // Only programs meet these.
+            Problem::WrongType => return "Send JSON or a form.".into(),
             Problem::TunnelsFull => {
-                "As many MQTT clients are connected here as this server takes. Try later."
+                return "As many MQTT clients are connected here as this server takes. Try later.".into();
             }
-            Problem::BrokerAway => "The MQTT broker does not answer. Try again in a moment.",
-            Problem::NoTunnel => "This server does not pass MQTT on. Connect to its broker itself.",
-            Problem::Full => {
-                "More phones than we can serve live. This page is brought up to date now and then."
+            Problem::BrokerAway => return "The MQTT broker does not answer. Try again in a moment.".into(),
+            Problem::NoTunnel => {
+                return "This server does not pass MQTT on. Connect to its broker itself.".into();
             }
+        };
+        words.say(key)
+    }
+
+    fn retry_after_s(self) -> Option<i64> {
+        match self {
+            Problem::TooMany(seconds) | Problem::TooSoon(seconds) | Problem::TooManyLogins(seconds) => {
+                Some(seconds)
+            }
+            Problem::Busy => Some(2),
+            _ => None,
         }
     }
 
-    /// For programs: one line of text.
+    /// For programs: one line of text, in English.
     pub(crate) fn plain(self) -> Response {
-        (
-            self.status(),
-            [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
-            format!("{}\n", self.sentence()),
-        )
-            .into_response()
+        self.plain_in(Words::of(Language::En))
+    }
+
+    pub(super) fn plain_in(self, words: Words) -> Response {
+        let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+        self.finished((self.status(), kind, format!("{}\n", self.sentence(words))).into_response())
     }
 
     /// For people: a page.
-    pub(crate) fn page(self, assets: &super::Assets) -> Response {
-        let retry = (self == Problem::Starting).then_some(2);
-        let page = ProblemPage { status: self.status().as_u16(), sentence: self.sentence(), retry_s: retry };
-        (self.status(), page.document(assets).render()).into_response()
+    pub(crate) fn page(self, skin: Skin<'_>) -> Response {
+        let retry_s = (self == Problem::Starting).then_some(2);
+        let page = ProblemPage { sentence: &self.sentence(skin.words), retry_s };
+        self.finished((self.status(), page.document(skin).render()).into_response())
+    }
+
+    fn finished(self, mut response: Response) -> Response {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_s() {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        response
+    }
+}
+
+impl From<Wait> for Problem {
+    fn from(wait: Wait) -> Self {
+        Problem::TooMany(wait.seconds())
     }
 }
 

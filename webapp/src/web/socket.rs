@@ -14,6 +14,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use config::Stop;
+use config::clock::now_ms;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use maud::Render;
@@ -25,11 +26,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::live::hub::{State as FloorState, text_frame};
+use crate::views::Screen;
 use crate::views::floor::Clock;
 use crate::web::frames::{
     ClientFrame, ClientFrames, close_frame, handshake, is_ours, pong_frame, upgrade_headers,
 };
-use crate::web::{App, Problem};
+use crate::web::{App, Problem, Visitor};
+use crate::words::Language;
 
 /// A phone that hears nothing for 45 s reconnects, and proxies close after 60.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -49,10 +52,13 @@ const HEARTBEAT_FRAME: Bytes = Bytes::from_static(&[0x81, 0]);
 #[derive(Debug, Deserialize)]
 pub(super) struct Which {
     floor: Option<String>,
+    screen: Option<String>,
+    lang: Option<String>,
 }
 
 pub(super) async fn open(
     State(app): State<App>,
+    visitor: Visitor,
     Query(which): Query<Which>,
     mut request: Request,
 ) -> Result<Response, Problem> {
@@ -62,18 +68,34 @@ pub(super) async fn open(
     }
     let floor = which.floor.ok_or(Problem::BadRequest("Say which floor: /ws?floor=event/floor"))?;
     let floor: FloorAddress = floor.parse().map_err(|_| Problem::NotFound)?;
-    let watch = app.hub.watch(&floor).ok_or(Problem::NotFound)?;
+    let screen = which.screen.as_deref().and_then(Screen::read).unwrap_or(Screen::Floor);
+    let language = which.lang.as_deref().and_then(Language::read).unwrap_or_default();
+    if screen == Screen::Console {
+        let desk = app.desks.of(request.headers(), visitor.client.https, now_ms()).await?;
+        if !desk.may_speak_for(&floor.floor) {
+            return Err(Problem::NotYourDesk);
+        }
+    }
+    let states = app.hub.watch(&floor).ok_or(Problem::NotFound)?;
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or(Problem::BadRequest("This connection cannot become a WebSocket."))?;
     let place = Place::take(&app.sockets, app.settings.sockets_max).ok_or(Problem::Full)?;
-    let seat = app.hub.seat(&floor);
+    // Whoever looks at a projector is no dancer.
+    let (mut seat, mut present) = (None, None);
+    if screen == Screen::Floor {
+        if let Some(dancer) = &visitor.dancer {
+            present = Some(app.presence.open(&dancer.id, visitor.client.household).ok_or(Problem::Full)?);
+        }
+        seat = app.hub.seat(&floor);
+    }
     let hello = text_frame(Clock::now(&app.assets).render().into_string().as_bytes());
     let stop = app.stop.clone();
     app.tasks.spawn(async move {
-        let _held = (place, seat);
+        let _held = (place, seat, present);
         let Ok(upgraded) = upgrade.await else { return };
         // The server accepts nothing but TCP, so the stream below is what it says.
         let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
+        let watch = Watch { states, screen, language };
         serve(parts.io.into_inner(), parts.read_buf, hello, watch, stop).await;
     });
     Ok((StatusCode::SWITCHING_PROTOCOLS, upgrade_headers(accept)).into_response())
@@ -96,13 +118,14 @@ impl Drop for Place {
     }
 }
 
-async fn serve(
-    stream: TcpStream,
-    early: Bytes,
-    hello: Bytes,
-    watch: watch::Receiver<FloorState>,
-    stop: Stop,
-) {
+/// What somebody follows, and how he sees it.
+struct Watch {
+    states: watch::Receiver<FloorState>,
+    screen: Screen,
+    language: Language,
+}
+
+async fn serve(stream: TcpStream, early: Bytes, hello: Bytes, watch: Watch, stop: Stop) {
     // A kernel that refuses a buffer size still serves; it merely holds more for the slow.
     let _ = socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
     if let Err(error) = relay(stream, early, hello, watch, stop).await {
@@ -114,7 +137,7 @@ async fn relay(
     mut stream: TcpStream,
     early: Bytes,
     hello: Bytes,
-    mut watch: watch::Receiver<FloorState>,
+    mut watch: Watch,
     stop: Stop,
 ) -> io::Result<()> {
     let mut client = ClientFrames::new(CLIENT_FRAME_BYTES_MAX);
@@ -126,8 +149,8 @@ async fn relay(
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let frames = {
-            let state = watch.borrow_and_update();
-            let frames = state.frames_since(seen);
+            let state = watch.states.borrow_and_update();
+            let frames = state.frames_since(seen, watch.screen, watch.language);
             seen = state.number;
             frames
         };
@@ -137,7 +160,7 @@ async fn relay(
         }
         loop {
             tokio::select! {
-                changed = watch.changed() => match changed {
+                changed = watch.states.changed() => match changed {
                     Ok(()) => break,
                     // The floor is no longer part of the event.
                     Err(_) => return write(&mut stream, &close_frame(1001)).await,

@@ -1,0 +1,187 @@
+# Every page
+to-the-floors = Pika, to the floors
+settings = Language and light
+my-likes = My likes
+look-light = Light
+look-dark = Dark
+take-along = Take it along:
+whole-event = The whole event
+back-to-floor = Back to the floor
+
+# The floor
+about-floor = What is playing on { $floor } at { $event }, as it happens.
+now-playing = Now playing
+no-signal = No signal from the DJ
+paused = Paused
+offline = Connection lost. Trying again…
+unsent = Not sent yet. It will be, as soon as there is a connection.
+too-many-taps = That was a lot of taps. It counts in a moment.
+tap-refused = This did not count.
+last-song = This is the last song. Make it count.
+hold-on = Hold on
+hold-on-line = We do not hear the DJ at the moment. Nothing is lost.
+secret = A secret
+secret-line = The DJ keeps this one to himself. Just dance.
+ended = That was it
+ended-line = The set is over. Thank you for dancing.
+soon = Soon
+soon-line = Nothing is playing yet. The first song will show up here by itself.
+see-set = See the whole set
+unknown-song = Unknown song
+key = Key
+since = since { $time }
+on-for = on for %t
+with = with
+like = Like
+like-this = Like { $song }
+tempo = Tempo
+slower = Slower
+perfect = Perfect
+faster = Faster
+thanks = Thank the DJ
+find-song = Find this song
+likes = { $count ->
+    [one] { $count } like
+   *[other] { $count } likes
+}
+thanks-said = { $count ->
+    [one] { $count } thank-you
+   *[other] { $count } thank-yous
+}
+here = { $count ->
+    [one] { $count } here
+   *[other] { $count } here
+}
+poll = The DJ asks
+poll-closed = Closed.
+votes = { $count ->
+    [0] No votes yet
+    [one] { $count } vote
+   *[other] { $count } votes
+}
+percent = { $percent } %
+played-before = Played before
+show-code = Show the code to a friend
+
+# A song
+played-at = { $day }, { $time }, { $dj }
+find-at = Find it at
+
+# Stage and join
+scan = What is playing? Scan, or go to
+before = Before:
+code-of = QR code of { $url }
+what-plays = What is playing?
+point-camera = Point your camera here.
+or-type = Or type this address:
+
+# Floors
+where-dance = Where do you dance?
+quiet = Quiet at the moment
+
+# Mine
+no-likes = Nothing yet. The songs you like will be here, also tomorrow.
+your-data = Your data
+your-data-line = Pika knows you only as a random number in a cookie of this browser. There is no account, and nothing is shared.
+delete-all = Delete everything I said
+forgotten = Forgotten
+forgotten-line = Everything that you said is deleted. What was counted stays counted, without you.
+
+# Afterwards
+played-so-far = { $count ->
+    [one] { $count } song was played.
+   *[other] { $count } songs were played.
+}
+most-liked = Most liked
+sets = Sets
+nobody-yet = Nobody has played yet.
+songs = { $count ->
+    [one] { $count } song
+   *[other] { $count } songs
+}
+polls = What the DJs asked
+set-of = { $dj }’s set
+favourite = Favourite:
+curve = Tempo over the set. Larger dots were liked more.
+nothing-played = Nothing was played.
+wishes = Tempo wishes: slower { $slower }, perfect { $perfect }, faster { $faster }
+still-on = still on
+
+# The DJ's console
+console = DJ’s console
+login-line = Log in with the name and the token of your desk.
+desk-name = Desk
+desk-token = Token
+log-in = Log in
+log-out = Log out
+login-wrong = There is no such desk, or this is not its token.
+which-floor = Which floor?
+on-air = On air
+hidden-now = Hidden
+set-over = The set is over
+nothing-on = Nothing is playing
+desk-away = Your laptop is out of reach. What you ask for is done when it is back.
+desk-asked = Waiting for your laptop…
+go-live = Go live
+hide-it = Hide this one
+show-it = Show it again
+undo = Was not played
+say-last-song = Last song
+correct = Correct
+song-title = Title
+song-artist = Artist
+end-set = End the set
+end-set-line = Dancers see that it is over, with everything you played.
+crowd = The floor says
+count-likes = Likes
+count-thanks = Thank-yous
+count-here = Here
+shown-now = Shown to everybody
+until = until { $time }
+take-down = Take down
+close-poll = Close the poll
+lasts = How long
+minutes = { $count ->
+    [one] { $count } minute
+   *[other] { $count } minutes
+}
+until-taken-down = Until I take it down
+announce = Announce
+announce-text = What everybody should read
+preset-water = Remember to drink some water.
+preset-break = Short break. We are back in ten minutes.
+preset-partners = Change partners!
+preset-photo = Group photo in front of the stage, now!
+preset-last-call = Last half hour.
+ask = Ask the floor
+question = Question
+options = Answers, one a line, two to six
+poll-mood = What next?
+poll-mood-a = Blues
+poll-mood-b = Pop
+poll-mood-c = Surprise us
+poll-tempo = How is the tempo tonight?
+poll-longer = Shall we go on longer?
+poll-longer-a = Yes, all night
+poll-longer-b = Half an hour more
+poll-longer-c = My feet hurt
+console-done = Done.
+console-sent = On its way.
+
+# What can go wrong
+one-moment = One moment
+hm = Hm.
+problem-not-found = There is nothing here. Scan the code on the wall once more?
+problem-starting = The floor is being set up. This page tries again by itself.
+problem-bad-request = That did not make sense to us. Try again from the page before.
+problem-foreign-origin = Only our own pages may do this.
+problem-full = More phones than we can serve live. This page is brought up to date now and then.
+problem-unknown-play = This track was not played on this floor, or too long ago.
+problem-busy = Too much at once. Try again in a moment.
+problem-too-many = That was a lot of taps. Try again in a moment.
+problem-too-soon = You have only just come in. Try again in a few seconds.
+problem-no-cookie = We do not know this browser yet. Open the floor’s page first, and let it keep its cookie.
+problem-archive-away = The archive is out of reach. Try again in a moment.
+problem-no-desk = Log in to the console first.
+problem-not-your-desk = This set is another desk’s.
+problem-too-many-logins = Too many tries. Wait a few minutes.

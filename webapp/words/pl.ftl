@@ -1,0 +1,201 @@
+# Każda strona
+to-the-floors = Pika, do parkietów
+settings = Język i światło
+my-likes = Moje polubienia
+look-light = Jasno
+look-dark = Ciemno
+take-along = Weź ze sobą:
+whole-event = Całe wydarzenie
+back-to-floor = Wróć na parkiet
+
+# Parkiet
+about-floor = Co teraz gra na { $floor }, { $event }. Na żywo.
+now-playing = Teraz gra
+no-signal = Brak sygnału od DJ-a
+paused = Pauza
+offline = Brak połączenia. Próbujemy dalej…
+unsent = Jeszcze nie wysłano. Wyślemy, gdy tylko wróci połączenie.
+too-many-taps = Sporo tych dotknięć. Za chwilę się policzy.
+tap-refused = To się nie policzyło.
+last-song = To już ostatni utwór. Zatańczcie go na całego.
+hold-on = Chwileczkę
+hold-on-line = W tej chwili nie słyszymy DJ-a. Nic nie ginie.
+secret = Tajemnica
+secret-line = Ten utwór DJ zachowuje dla siebie. Po prostu tańczcie.
+ended = To już koniec
+ended-line = Set się skończył. Dziękujemy za taniec.
+soon = Zaraz zagramy
+soon-line = Jeszcze nic nie gra. Pierwszy utwór pojawi się tu sam.
+see-set = Zobacz cały set
+unknown-song = Nieznany utwór
+key = Tonacja
+since = od { $time }
+on-for = gra od %t
+with = gra
+like = Lubię to
+like-this = Lubię: { $song }
+tempo = Tempo
+slower = Wolniej
+perfect = Idealnie
+faster = Szybciej
+thanks = Podziękuj DJ-owi
+find-song = Znajdź ten utwór
+likes = { $count ->
+    [one] { $count } polubienie
+    [few] { $count } polubienia
+    [many] { $count } polubień
+   *[other] { $count } polubienia
+}
+thanks-said = { $count ->
+    [one] { $count } podziękowanie
+    [few] { $count } podziękowania
+    [many] { $count } podziękowań
+   *[other] { $count } podziękowania
+}
+here = { $count ->
+    [one] { $count } osoba
+    [few] { $count } osoby
+    [many] { $count } osób
+   *[other] { $count } osoby
+}
+poll = DJ pyta
+poll-closed = Zakończone.
+votes = { $count ->
+    [0] Jeszcze bez głosów
+    [one] { $count } głos
+    [few] { $count } głosy
+    [many] { $count } głosów
+   *[other] { $count } głosu
+}
+percent = { $percent } %
+played-before = Grało wcześniej
+show-code = Pokaż kod znajomym
+
+# Utwór
+played-at = { $day }, { $time }, { $dj }
+find-at = Znajdź w
+
+# Scena i wejście
+scan = Co teraz gra? Zeskanuj albo wejdź na
+before = Wcześniej:
+code-of = Kod QR do { $url }
+what-plays = Co teraz gra?
+point-camera = Skieruj tu aparat.
+or-type = Albo wpisz ten adres:
+
+# Parkiety
+where-dance = Gdzie tańczysz?
+quiet = Na razie cisza
+
+# Moje
+no-likes = Na razie pusto. Polubione utwory znajdziesz tutaj, jutro też.
+your-data = Twoje dane
+your-data-line = Pika zna Cię tylko jako losową liczbę w ciasteczku tej przeglądarki. Nie ma kont i niczego nie udostępniamy.
+delete-all = Usuń wszystko, co ode mnie pochodzi
+forgotten = Zapomniane
+forgotten-line = Wszystko, co od Ciebie pochodziło, zostało usunięte. Policzone zostaje policzone, ale bez Ciebie.
+
+# Potem
+played-so-far = { $count ->
+    [one] Zagrano { $count } utwór.
+    [few] Zagrano { $count } utwory.
+    [many] Zagrano { $count } utworów.
+   *[other] Zagrano { $count } utworu.
+}
+most-liked = Najbardziej lubiane
+sets = Sety
+nobody-yet = Nikt jeszcze nie grał.
+songs = { $count ->
+    [one] { $count } utwór
+    [few] { $count } utwory
+    [many] { $count } utworów
+   *[other] { $count } utworu
+}
+polls = O co pytali DJ-e
+set-of = Set: { $dj }
+favourite = Ulubiony:
+curve = Tempo w trakcie setu. Większe kropki: więcej polubień.
+nothing-played = Nic nie zagrano.
+wishes = Życzenia co do tempa: wolniej { $slower }, idealnie { $perfect }, szybciej { $faster }
+still-on = wciąż gra
+
+# Konsola DJ-a
+console = Konsola DJ-a
+login-line = Zaloguj się nazwą i tokenem swojego stanowiska.
+desk-name = Stanowisko
+desk-token = Token
+log-in = Zaloguj
+log-out = Wyloguj
+login-wrong = Nie ma takiego stanowiska albo to nie jego token.
+which-floor = Który parkiet?
+on-air = Na żywo
+hidden-now = Ukryty
+set-over = Set zakończony
+nothing-on = Nic nie gra
+desk-away = Twój laptop jest poza zasięgiem. Zrobi to, gdy wróci.
+desk-asked = Czekamy na Twój laptop…
+go-live = Wejdź na żywo
+hide-it = Ukryj ten utwór
+show-it = Pokaż z powrotem
+undo = Nie zagrano
+say-last-song = Ostatni utwór
+correct = Popraw
+song-title = Tytuł
+song-artist = Wykonawca
+end-set = Zakończ set
+end-set-line = Tańczący zobaczą koniec i wszystko, co zagrałeś.
+crowd = Parkiet mówi
+count-likes = Polubienia
+count-thanks = Podziękowania
+count-here = Obecni
+shown-now = Widzą wszyscy
+until = do { $time }
+take-down = Zdejmij
+close-poll = Zakończ głosowanie
+lasts = Jak długo
+minutes = { $count ->
+    [one] { $count } minuta
+    [few] { $count } minuty
+    [many] { $count } minut
+   *[other] { $count } minuty
+}
+until-taken-down = Aż zdejmę
+announce = Ogłoś
+announce-text = Co mają przeczytać wszyscy
+preset-water = Pamiętajcie o wodzie.
+preset-break = Krótka przerwa. Wracamy za dziesięć minut.
+preset-partners = Zmiana partnerów!
+preset-photo = Wspólne zdjęcie przed sceną, teraz!
+preset-last-call = Ostatnie pół godziny.
+ask = Zapytaj parkiet
+question = Pytanie
+options = Odpowiedzi, po jednej w wierszu, od dwóch do sześciu
+poll-mood = Co dalej?
+poll-mood-a = Blues
+poll-mood-b = Pop
+poll-mood-c = Zaskocz nas
+poll-tempo = Jak dziś z tempem?
+poll-longer = Gramy dłużej?
+poll-longer-a = Tak, całą noc
+poll-longer-b = Jeszcze pół godziny
+poll-longer-c = Bolą mnie nogi
+console-done = Gotowe.
+console-sent = Wysłano.
+
+# Co może pójść nie tak
+one-moment = Chwileczkę
+hm = Hm.
+problem-not-found = Nic tu nie ma. Zeskanujesz kod ze ściany jeszcze raz?
+problem-starting = Parkiet się przygotowuje. Strona spróbuje ponownie sama.
+problem-bad-request = Nie zrozumieliśmy. Spróbuj jeszcze raz z poprzedniej strony.
+problem-foreign-origin = Mogą to robić tylko nasze strony.
+problem-full = Więcej telefonów, niż możemy obsłużyć na żywo. Strona odświeża się co jakiś czas.
+problem-unknown-play = Ten utwór nie był grany na tym parkiecie albo było to zbyt dawno.
+problem-busy = Za dużo naraz. Spróbuj za chwilę.
+problem-too-many = Sporo tych dotknięć. Spróbuj za chwilę.
+problem-too-soon = Dopiero co tu jesteś. Spróbuj za kilka sekund.
+problem-no-cookie = Nie znamy jeszcze tej przeglądarki. Otwórz najpierw stronę parkietu i pozwól jej zachować ciasteczko.
+problem-archive-away = Archiwum jest poza zasięgiem. Spróbuj za chwilę.
+problem-no-desk = Najpierw zaloguj się do konsoli.
+problem-not-your-desk = To set innego stanowiska.
+problem-too-many-logins = Za dużo prób. Odczekaj kilka minut.
