@@ -1,15 +1,16 @@
 //! The night on record: sets, plays, and the cursors that say how far each producer is committed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
-use protocol::{DancerId, DeskId, EventId, FloorId, PlayReport};
+use protocol::{DancerId, DeskId, EventId, FloorId, MessageId, PlayReport};
 use protocol::{Dj, FloorAddress, JournalId, PastPlay, Play, PlayId, PlayKind, ProducerId, SetId, Track};
 
 use crate::engine::{Error, Store, on_engine};
 use crate::lease::{self, Lease};
 use crate::reactions::{self, ReactionRow, hash};
 use crate::rows::{Distinct, Rows};
+use crate::voice::{self, AnnouncementRow, Ballot, PollRow, RequestRow, VoteRow};
 
 /// One thing to remember.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +25,16 @@ pub enum Record {
         at_ms: i64,
     },
     Desk(DeskRow),
+    Announcement(AnnouncementRow),
+    Poll(PollRow),
+    /// Closed by the DJ, if it was not before.
+    ClosedPoll {
+        floor: FloorAddress,
+        poll_id: MessageId,
+        at_ms: i64,
+    },
+    Vote(VoteRow),
+    Request(RequestRow),
 }
 
 /// A desk's report of a play, as it came.
@@ -240,11 +251,12 @@ impl Store {
                 }
                 query.execute(&mut *tx).await?;
             }
-            let forgotten: Vec<(String, i64)> = match rows.reactions.is_empty() {
+            let forgotten: Vec<(String, i64)> = match rows.reactions.is_empty() && rows.votes.is_empty() {
                 true => Vec::new(),
                 false => sqlx::query_as(reactions::FORGOTTEN).fetch_all(&mut *tx).await?,
             };
-            let reactions = rows.reactions(&forgotten.into_iter().collect());
+            let forgotten = forgotten.into_iter().collect();
+            let reactions = rows.reactions(&forgotten);
             for (statement, reactions) in reactions.groups().flat_map(|group| reactions::UPSERT.of(group)) {
                 let mut query = sqlx::query(statement);
                 for row in reactions {
@@ -261,6 +273,71 @@ impl Store {
             for play in plays {
                 sqlx::query(reactions::RECOUNT).bind(play.to_string()).execute(&mut *tx).await?;
             }
+            for row in &rows.announcements {
+                let announce = sqlx::query(voice::ANNOUNCE)
+                    .bind(row.id.to_string())
+                    .bind(row.floor.event.as_str())
+                    .bind(row.floor.floor.as_str())
+                    .bind(&row.text)
+                    .bind(row.by.as_ref().map(DeskId::as_str))
+                    .bind(row.at_ms)
+                    .bind(row.until_ms);
+                announce.execute(&mut *tx).await?;
+            }
+            for row in &rows.polls {
+                let ask = sqlx::query(voice::ASK)
+                    .bind(row.id.to_string())
+                    .bind(row.floor.event.as_str())
+                    .bind(row.floor.floor.as_str())
+                    .bind(&row.question)
+                    .bind(row.by.as_ref().map(DeskId::as_str))
+                    .bind(row.asked_ms)
+                    .bind(row.closes_ms);
+                if ask.execute(&mut *tx).await?.rows_affected() == 0 {
+                    continue;
+                }
+                for (position, text) in (0i64..).zip(&row.options) {
+                    let option = sqlx::query(voice::ADD_OPTION).bind(row.id.to_string()).bind(position);
+                    option.bind(text).execute(&mut *tx).await?;
+                }
+                let close = sqlx::query(voice::CLOSE_FORMER);
+                let close = close.bind(row.floor.event.as_str()).bind(row.floor.floor.as_str());
+                close.execute(&mut *tx).await?;
+            }
+            for (floor, poll, at_ms) in &rows.closed {
+                let close = sqlx::query(voice::CLOSE).bind(poll.to_string());
+                let close = close.bind(floor.event.as_str()).bind(floor.floor.as_str()).bind(*at_ms);
+                close.execute(&mut *tx).await?;
+            }
+            let mut ballots = HashMap::new();
+            for poll in rows.votes.iter().map(|row| row.poll_id).collect::<HashSet<_>>() {
+                let ballot = sqlx::query_as::<_, Ballot>(voice::BALLOT).bind(poll.to_string());
+                ballots.extend(ballot.fetch_optional(&mut *tx).await?.map(|ballot| (poll, ballot)));
+            }
+            let votes = rows.votes(&forgotten, &ballots);
+            for (statement, votes) in votes.groups().flat_map(|group| voice::VOTE.of(group)) {
+                let mut query = sqlx::query(statement);
+                for row in votes {
+                    query = query
+                        .bind(row.poll_id.to_string())
+                        .bind(row.dancer.as_str())
+                        .bind(i64::from(row.option))
+                        .bind(row.at_ms);
+                }
+                query.execute(&mut *tx).await?;
+            }
+            for row in &rows.requests {
+                let (what, detail) = row.columns();
+                let request = sqlx::query(voice::REQUEST)
+                    .bind(row.id.to_string())
+                    .bind(row.floor.event.as_str())
+                    .bind(row.floor.floor.as_str())
+                    .bind(row.desk.as_str())
+                    .bind(what)
+                    .bind(detail)
+                    .bind(row.at_ms);
+                request.execute(&mut *tx).await?;
+            }
             for (dancer, at_ms) in &rows.forgotten {
                 let forget = sqlx::query(reactions::FORGET).bind(hash(dancer)).bind(*at_ms);
                 forget.execute(&mut *tx).await?;
@@ -271,6 +348,10 @@ impl Store {
                         let gone = sqlx::query(statement).bind(play).bind(dancer.as_str()).bind(*at_ms);
                         gone.execute(&mut *tx).await?;
                     }
+                }
+                for statement in [voice::FOLD_DANCER, voice::DROP_DANCER] {
+                    let gone = sqlx::query(statement).bind(dancer.as_str()).bind(*at_ms);
+                    gone.execute(&mut *tx).await?;
                 }
             }
             for (statement, desks) in rows.desks.groups().flat_map(|group| UPSERT_DESKS.of(group)) {
@@ -371,6 +452,11 @@ struct Sorted<'a> {
     desks: Distinct<(&'a EventId, &'a DeskId), &'a DeskRow>,
     reactions: Vec<&'a ReactionRow>,
     forgotten: Vec<(&'a DancerId, i64)>,
+    announcements: Vec<&'a AnnouncementRow>,
+    polls: Vec<&'a PollRow>,
+    closed: Vec<(&'a FloorAddress, MessageId, i64)>,
+    votes: Vec<&'a VoteRow>,
+    requests: Vec<&'a RequestRow>,
 }
 
 /// A set as it is written.
@@ -392,39 +478,52 @@ struct PlayOf<'a> {
 
 impl<'a> Sorted<'a> {
     fn of(records: &'a [Record]) -> Self {
-        let (mut sets, mut plays, mut desks) = (Distinct::new(), Distinct::new(), Distinct::new());
-        let (mut reactions, mut forgotten) = (Vec::new(), Vec::new());
+        let mut sorted = Self {
+            sets: Distinct::new(),
+            plays: Distinct::new(),
+            desks: Distinct::new(),
+            reactions: Vec::new(),
+            forgotten: Vec::new(),
+            announcements: Vec::new(),
+            polls: Vec::new(),
+            closed: Vec::new(),
+            votes: Vec::new(),
+            requests: Vec::new(),
+        };
         for record in records {
             if let Some(set) = record.set() {
-                sets.add(set.id, set, SetOf::merge);
+                sorted.sets.add(set.id, set, SetOf::merge);
             }
             match record {
                 Record::Play(row) => {
                     let ended_ms = row.report.play.ended_ms;
                     let play = PlayOf { floor: &row.floor.floor, row, ended_ms };
-                    plays.add(row.report.play.id, play, PlayOf::merge);
+                    sorted.plays.add(row.report.play.id, play, PlayOf::merge);
                 }
                 Record::Set(_) => {}
                 Record::Desk(row) => {
-                    desks.add((&row.floor.event, &row.desk), row, |old, new| {
+                    sorted.desks.add((&row.floor.event, &row.desk), row, |old, new| {
                         *old = *new;
                         true
                     });
                 }
-                Record::Reaction(row) => reactions.push(row),
-                Record::Forget { dancer, at_ms } => forgotten.push((dancer, *at_ms)),
+                Record::Reaction(row) => sorted.reactions.push(row),
+                Record::Forget { dancer, at_ms } => sorted.forgotten.push((dancer, *at_ms)),
+                Record::Announcement(row) => sorted.announcements.push(row),
+                Record::Poll(row) => sorted.polls.push(row),
+                Record::ClosedPoll { floor, poll_id, at_ms } => sorted.closed.push((floor, *poll_id, *at_ms)),
+                Record::Vote(row) => sorted.votes.push(row),
+                Record::Request(row) => sorted.requests.push(row),
             }
         }
-        Self { sets, plays, desks, reactions, forgotten }
+        sorted
     }
 
     /// Without those of dancers who wanted to be forgotten after they said it.
     fn reactions(&self, forgotten: &HashMap<String, i64>) -> Distinct<ReactionKey<'a>, &'a ReactionRow> {
         let mut distinct = Distinct::new();
         for row in &self.reactions {
-            let is_forgotten =
-                !forgotten.is_empty() && forgotten.get(&hash(&row.dancer)).is_some_and(|at| row.at_ms <= *at);
-            if !is_forgotten {
+            if !is_forgotten(forgotten, &row.dancer, row.at_ms) {
                 distinct.add((row.play_id, &row.dancer, row.reaction.kind()), *row, |old, new| {
                     if old.at_ms < new.at_ms {
                         *old = *new;
@@ -435,6 +534,31 @@ impl<'a> Sorted<'a> {
         }
         distinct
     }
+
+    /// Those that fit their polls, without dancers who wanted to be forgotten.
+    fn votes(
+        &self,
+        forgotten: &HashMap<String, i64>,
+        ballots: &HashMap<MessageId, Ballot>,
+    ) -> Distinct<(MessageId, &'a DancerId), &'a VoteRow> {
+        let mut distinct = Distinct::new();
+        for row in &self.votes {
+            if row.fits(ballots) && !is_forgotten(forgotten, &row.dancer, row.at_ms) {
+                distinct.add((row.poll_id, &row.dancer), *row, |old, new| {
+                    if old.at_ms < new.at_ms {
+                        *old = *new;
+                    }
+                    true
+                });
+            }
+        }
+        distinct
+    }
+}
+
+/// Whether a dancer wanted to be forgotten after this was said.
+fn is_forgotten(forgotten: &HashMap<String, i64>, dancer: &DancerId, at_ms: i64) -> bool {
+    !forgotten.is_empty() && forgotten.get(&hash(dancer)).is_some_and(|forgotten_ms| at_ms <= *forgotten_ms)
 }
 
 type ReactionKey<'a> = (PlayId, &'a DancerId, &'static str);
@@ -485,7 +609,7 @@ impl Record {
                 started_ms: row.report.set.started_ms,
                 ended_ms: row.report.set_ended.then(|| row.report.play.ended_ms.unwrap_or(row.report.at_ms)),
             }),
-            Record::Reaction(_) | Record::Forget { .. } | Record::Desk(_) => None,
+            _ => None,
         }
     }
 }

@@ -48,7 +48,7 @@ enum Column {
 use Column::{Float, Integer, Text};
 
 /// In the order in which rows need each other. `leases` are not here: they say which process is at work just now.
-static TABLES: [Table; 10] = [
+static TABLES: [Table; 15] = [
     Table {
         name: "events",
         columns: &[Text("id"), Text("name"), Text("time_zone"), Text("accent"), Integer("created_ms")],
@@ -343,6 +343,125 @@ where desks.heard_ms < excluded.heard_ms",
             )
         }),
     },
+    Table {
+        name: "announcements",
+        columns: &[
+            Text("id"),
+            Text("event_id"),
+            Text("floor_id"),
+            Text("text"),
+            Text("desk_id"),
+            Integer("at_ms"),
+            Integer("until_ms"),
+        ],
+        select: r#"
+select id, event_id, floor_id, text, desk_id, at_ms, until_ms
+from announcements
+where cast($1 as text) is null
+    or event_id = $1
+order by id collate "C""#,
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into announcements (id, event_id, floor_id, text, desk_id, at_ms, until_ms)",
+                7,
+                "on conflict (id) do nothing",
+            )
+        }),
+    },
+    Table {
+        name: "polls",
+        columns: &[
+            Text("id"),
+            Text("event_id"),
+            Text("floor_id"),
+            Text("question"),
+            Text("desk_id"),
+            Integer("asked_ms"),
+            Integer("closes_ms"),
+        ],
+        select: r#"
+select id, event_id, floor_id, question, desk_id, asked_ms, closes_ms
+from polls
+where cast($1 as text) is null
+    or event_id = $1
+order by id collate "C""#,
+        // What is closed on one side is closed.
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into polls (id, event_id, floor_id, question, desk_id, asked_ms, closes_ms)",
+                7,
+                "on conflict (id) do update set
+    closes_ms = excluded.closes_ms
+where polls.event_id = excluded.event_id
+    and excluded.closes_ms is not null
+    and (polls.closes_ms is null or polls.closes_ms > excluded.closes_ms)",
+            )
+        }),
+    },
+    Table {
+        name: "poll_options",
+        columns: &[Text("poll_id"), Integer("position"), Text("text"), Integer("folded_votes")],
+        select: r#"
+select poll_id, position, text, folded_votes
+from poll_options
+where cast($1 as text) is null
+    or exists (select 1 from polls where polls.id = poll_options.poll_id and polls.event_id = $1)
+order by poll_id collate "C", position"#,
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into poll_options (poll_id, position, text, folded_votes)",
+                4,
+                "on conflict (poll_id, position) do update set
+    folded_votes = excluded.folded_votes
+where poll_options.folded_votes < excluded.folded_votes",
+            )
+        }),
+    },
+    Table {
+        name: "poll_votes",
+        columns: &[Text("poll_id"), Text("dancer"), Integer("option"), Integer("revision_ms")],
+        select: r#"
+select poll_id, dancer, option, revision_ms
+from poll_votes
+where cast($1 as text) is null
+    or exists (select 1 from polls where polls.id = poll_votes.poll_id and polls.event_id = $1)
+order by poll_id collate "C", dancer collate "C""#,
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into poll_votes (poll_id, dancer, option, revision_ms)",
+                4,
+                "on conflict (poll_id, dancer) do update set
+    option = excluded.option,
+    revision_ms = excluded.revision_ms
+where poll_votes.revision_ms < excluded.revision_ms",
+            )
+        }),
+    },
+    Table {
+        name: "requests",
+        columns: &[
+            Text("id"),
+            Text("event_id"),
+            Text("floor_id"),
+            Text("desk_id"),
+            Text("what"),
+            Text("detail"),
+            Integer("at_ms"),
+        ],
+        select: r#"
+select id, event_id, floor_id, desk_id, what, detail, at_ms
+from requests
+where cast($1 as text) is null
+    or event_id = $1
+order by id collate "C""#,
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into requests (id, event_id, floor_id, desk_id, what, detail, at_ms)",
+                7,
+                "on conflict (id) do nothing",
+            )
+        }),
+    },
 ];
 
 // Whatever is empty holds nothing that a restore could destroy.
@@ -460,11 +579,13 @@ struct DumpRow {
 impl DumpRow {
     /// Whether a dancer said it who wanted to be forgotten afterwards: another archive does not bring it back.
     fn is_forgotten(&self, forgotten: &HashMap<String, i64>) -> bool {
-        let [_, _, Cell::Text(Some(dancer)), _, Cell::Integer(Some(at_ms))] = &self.cells[..] else {
-            return false;
+        let (dancer, at_ms) = match (self.table.name, &self.cells[..]) {
+            ("reactions", [_, _, Cell::Text(Some(dancer)), _, Cell::Integer(Some(at_ms))]) => (dancer, at_ms),
+            ("poll_votes", [_, Cell::Text(Some(dancer)), _, Cell::Integer(Some(at_ms))]) => (dancer, at_ms),
+            _ => return false,
         };
         let at = dancer.parse().ok().and_then(|dancer| forgotten.get(&hash(&dancer)));
-        self.table.name == "reactions" && at.is_some_and(|forgotten_ms| at_ms <= forgotten_ms)
+        at.is_some_and(|forgotten_ms| at_ms <= forgotten_ms)
     }
 }
 

@@ -6,7 +6,7 @@
 use sqlx::{Connection, PgConnection, Row, SqliteConnection};
 
 use crate::engine::Store;
-use crate::{archive, pages, reactions};
+use crate::{archive, pages, reactions, voice};
 
 enum Value {
     Text(&'static str),
@@ -32,6 +32,17 @@ const QUESTIONS: &[(&str, &str, &[Value])] = &[
     ("reactions to a play", reactions::OF_PLAY, &[Text("p777"), Integer(100)]),
     ("plays that a dancer reacted to", reactions::PLAYS_OF_DANCER, &[Text("d7")]),
     ("reactions that are old enough", reactions::TO_FOLD, &[Integer(1_000), Integer(200)]),
+    ("the last announcement on a floor", voice::LAST_ANNOUNCEMENT, &[Text("e7"), Text("main")]),
+    ("the last poll on a floor", voice::LAST_POLL, &[Text("e7"), Text("main")]),
+    ("options of a poll", voice::OPTIONS, &[Text("q77")]),
+    ("what a vote has to fit", voice::BALLOT, &[Text("q77")]),
+    ("votes in a poll", voice::VOTES, &[Text("q77"), Integer(100)]),
+    ("polls of an event", voice::POLLS_OF_EVENT, &[Text("e7")]),
+    ("the vote of a dancer", voice::VOTE_OF_DANCER, &[Text("q77"), Text("d7")]),
+    ("votes of a dancer to count without the dancer", voice::FOLD_DANCER, &[Text("d7"), Integer(1_000)]),
+    ("votes of a dancer", voice::DROP_DANCER, &[Text("d7"), Integer(1_000)]),
+    ("votes that are old enough", voice::DROP_OLD, &[Integer(1_000)]),
+    ("polls that another one followed", voice::CLOSE_FORMER, &[Text("e7"), Text("main")]),
 ];
 
 /// Nothing helps to answer this one: the test would see it.
@@ -68,6 +79,26 @@ from n",
 insert into desks (event_id, desk_id, floor_id, app, heard_ms)
 with recursive n (i) as (select 0 union all select i + 1 from n where i < 9999)
 select 'e' || (i % 500), 'booth' || i, 'main', 'pika', i
+from n",
+    "
+insert into announcements (id, event_id, floor_id, text, at_ms)
+with recursive n (i) as (select 0 union all select i + 1 from n where i < 9999)
+select 'a' || i, 'e' || (i % 500), 'main', 'a taxi', i
+from n",
+    "
+insert into polls (id, event_id, floor_id, question, asked_ms)
+with recursive n (i) as (select 0 union all select i + 1 from n where i < 9999)
+select 'q' || i, 'e' || (i % 500), 'main', 'what next', i
+from n",
+    "
+insert into poll_options (poll_id, position, text)
+with recursive n (i) as (select 0 union all select i + 1 from n where i < 19999)
+select 'q' || (i / 2), i % 2, 'salsa'
+from n",
+    "
+insert into poll_votes (poll_id, dancer, option, revision_ms)
+with recursive n (i) as (select 0 union all select i + 1 from n where i < 99999)
+select 'q' || (i / 10), 'd' || (i % 3000), i % 2, i
 from n",
     "analyze",
 ];

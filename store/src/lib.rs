@@ -13,6 +13,7 @@ mod pages;
 mod reactions;
 mod tokens;
 mod tracklist;
+mod voice;
 
 #[cfg(test)]
 mod explain;
@@ -27,3 +28,4 @@ pub use pages::{LikedPlay, PastSet, SetPlay, TopTrack};
 pub use reactions::{Reaction, ReactionRow, Tally};
 pub use tokens::{Token, TokenKind};
 pub use tracklist::{TrackList, TrackListFormat, liked_list, listing};
+pub use voice::{AnnouncementRow, AskedPoll, LastPoll, PollRow, RequestRow, VoteRow};

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::{Error, Store, on_engine};
 use crate::rows::Rows;
+use crate::voice;
 
 /// What one dancer says about one play. The newest of a kind counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,9 +218,16 @@ impl Store {
         Ok(rows.into_iter().filter_map(read).collect())
     }
 
-    /// Summarises the reactions to plays about which nobody has said anything since `before_ms`: their tallies stay, who
-    /// said what goes. Plays always stay. Tells how many plays it was.
+    /// Summarises the reactions to plays about which nobody has said anything since `before_ms`, and the votes from before:
+    /// what they come to stays, who said what goes. Plays always stay. Tells how many plays it was.
     pub async fn fold_reactions(&self, before_ms: i64) -> Result<usize, Error> {
+        on_engine!(&self.engine, write pool => {
+            let mut tx = pool.begin().await?;
+            for statement in [voice::FOLD_OLD, voice::DROP_OLD] {
+                sqlx::query(statement).bind(before_ms).execute(&mut *tx).await?;
+            }
+            tx.commit().await?;
+        });
         let mut folded = 0;
         loop {
             let some = on_engine!(&self.engine, write pool => {

@@ -40,13 +40,18 @@ pub async fn a_dump_of_an_event_has_what_belongs_to_it(store: Store) {
     }
     let rows: Vec<(&str, usize)> = rows.iter().map(|(table, rows)| (table.as_str(), *rows)).collect();
     let expected = [
+        ("announcements", 1),
         ("cursors", 2),
         ("desks", 1),
         ("end", 1),
         ("events", 1),
         ("floors", 1),
         ("plays", 3),
+        ("poll_options", 2),
+        ("poll_votes", 2),
+        ("polls", 1),
         ("reactions", 6),
+        ("requests", 1),
         ("sets", 1),
         ("tallies", 1),
         ("tokens", 2),

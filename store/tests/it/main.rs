@@ -6,6 +6,7 @@ mod dump;
 mod migrations;
 mod network;
 mod pages;
+mod voice;
 
 use dump::{
     a_dump_of_an_event_has_what_belongs_to_it, a_dump_that_was_loaded_is_dumped_the_same,
@@ -18,6 +19,11 @@ use pages::{
     an_event_has_its_sets_in_their_order, the_plays_of_a_track_are_liked_together,
 };
 use std::time::{Duration, Instant};
+use voice::{
+    a_poll_is_closed_by_the_next_whatever_came_first, a_request_is_kept_once,
+    a_vote_counts_once_and_only_while_asked, old_votes_are_summed_up, the_newest_announcement_is_the_last,
+    votes_of_a_forgotten_dancer_stay_counted,
+};
 
 use pika_store::{
     CursorRow, DeskRow, Error, Event, Floor, LEASE_LASTS, PlayRow, Reaction, ReactionRow, Record, SetRow,
@@ -81,6 +87,12 @@ on_both_engines!(
     a_lease_has_one_holder,
     who_lost_the_lease_writes_nothing,
     a_desk_is_remembered,
+    the_newest_announcement_is_the_last,
+    a_vote_counts_once_and_only_while_asked,
+    a_poll_is_closed_by_the_next_whatever_came_first,
+    votes_of_a_forgotten_dancer_stay_counted,
+    old_votes_are_summed_up,
+    a_request_is_kept_once,
 );
 
 async fn opened(database: Database) -> Store {

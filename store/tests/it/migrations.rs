@@ -11,10 +11,11 @@ static ALL: Migrator = sqlx::migrate!("./migrations");
 
 /// How the migrations that were shipped begin their checksums. Databases have them on record, and refuse to be opened by
 /// a release in which they are different.
-const RECORDED: &[(i64, &str)] = &[(1, "e67a3c6b49d740c5"), (2, "320e7faa3ba2985c"), (3, "042e5bd56851ab01")];
+const RECORDED: &[(i64, &str)] =
+    &[(1, "e67a3c6b49d740c5"), (2, "320e7faa3ba2985c"), (3, "042e5bd56851ab01"), (4, "a53dc2d456e1423d")];
 
-/// The release that knew no reactions.
-const OLD: i64 = 2;
+/// The release that knew no announcements and polls.
+const OLD: i64 = 3;
 
 const ROWS: &[&str] = &[
     "insert into events values ('tonight', 'Tonight', 'Europe/Warsaw', null, 1)",
@@ -31,6 +32,16 @@ values (
     '00000000-0000-5000-8000-000000000001', 'tonight', 'main', 'booth', '00000000-0001-7101-8101-010101010101', 5, 0,
     'Bølge', 92.5, 6)",
     "insert into cursors values ('tonight', 'booth', '00000000-0001-7101-8101-010101010101', 7, 8)",
+    "
+insert into reactions (play_id, kind, dancer, value, revision_ms)
+values ('00000000-0000-5000-8000-000000000001', 'like', 'a-dancer', 1, 9)",
+    "
+insert into tallies (play_id, likes, slower, perfect, faster, thanks, open, last_ms)
+values ('00000000-0000-5000-8000-000000000001', 1, 0, 0, 0, 0, 1, 9)",
+    "insert into leases values ('archiver-tonight', 'one', 3, 4)",
+    "
+insert into desks (event_id, desk_id, floor_id, app, heard_ms)
+values ('tonight', 'booth', 'main', 'pika 0.1.0', 9)",
 ];
 
 fn old() -> Migrator {
@@ -47,7 +58,12 @@ async fn has_what_the_old_one_stored(store: &Store) {
     let plays = store.plays_of_set(SetId::at(1, [1; 10])).await.unwrap();
     let track = &plays[0].past.play.track;
     assert_eq!((track.title.as_deref(), track.bpm), (Some("Bølge"), Some(92.5)));
-    assert_eq!(store.cursors(&"tonight".parse().unwrap()).await.unwrap()[0].seq, 7);
+    let tonight = "tonight".parse().unwrap();
+    assert_eq!(store.cursors(&tonight).await.unwrap()[0].seq, 7);
+    assert_eq!(plays[0].tally.likes, 1);
+    assert_eq!(store.reactions(plays[0].past.play.id, 10).await.unwrap().len(), 1);
+    assert_eq!(store.desks(&tonight).await.unwrap()[0].app, "pika 0.1.0");
+    assert!(store.polls_of_event(&tonight).await.unwrap().is_empty());
 }
 
 #[test]
