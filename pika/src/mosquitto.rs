@@ -210,7 +210,7 @@ mod tests {
         let lines = rights(&Principal::of(&service), "night", "+", "archiver");
         assert!(lines.contains("topic read pika/v1/night/#\n"));
         assert!(lines.contains("topic write pika/v1/night/cursor/+\n"), "{lines}");
-        assert!(!lines.contains("desk") && !lines.contains("cursor/archiver"), "{lines}");
+        assert!(!lines.contains("/state") && !lines.contains("cursor/archiver"), "{lines}");
         let text = access_file(&[&service], false);
         assert!(!text.contains("pika/v1/+"), "nobody without a name: {text}");
     }

@@ -16,6 +16,8 @@ pub enum Bench {
     Broker,
     /// Plays through MQTT into the archive, committed and confirmed, on both engines
     Ingest,
+    /// Likes by HTTP until each is stored, on both engines
+    Taps,
     /// What pages ask of a million plays and ten million reactions, on both engines
     Queries,
 }
@@ -29,6 +31,7 @@ pub fn run(what: Bench) -> anyhow::Result<()> {
         Bench::Size => "size",
         Bench::Broker => return broker::run(),
         Bench::Ingest => "ingest",
+        Bench::Taps => "taps",
         Bench::Queries => "queries",
     };
     let executable = root().join("target/release/pika");

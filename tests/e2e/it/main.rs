@@ -7,6 +7,7 @@ mod archive;
 mod archivers;
 mod bad_input;
 mod cheating;
+mod console;
 mod demo;
 mod desks;
 mod export;

@@ -7,12 +7,15 @@ use bus::{Bus, Inbox, Options};
 use config::Stop;
 use config::clock::now_ms;
 use kit::process::{Program, command, runtime};
-use kit::{Browser, Database, Engine, wait};
+use kit::{Browser, Database, Dj, Engine, wait};
 use protocol::{
-    Announcement, Dj, FloorAddress, FloorInfo, FloorTopic, History, IdSource, Info, NowPlaying, NowState,
+    Announcement, FloorAddress, FloorInfo, FloorTopic, History, IdSource, Info, NowPlaying, NowState,
     PastPlay, Play, PlayId, Poll, PollOption, Reactions, SetId, TempoTally, Topic, Track, V1, message,
 };
 use serde_json::json;
+
+use crate::reactions::on;
+use crate::road::up;
 
 /// A web app and a broker, and everything that an archiver would say, said by the test.
 struct Scenery {
@@ -117,8 +120,8 @@ impl Scenery {
         }
     }
 
-    fn dj() -> Option<Dj> {
-        Some(Dj { id: "booth".parse().unwrap(), name: "Mira".to_owned() })
+    fn dj() -> Option<protocol::Dj> {
+        Some(protocol::Dj { id: "booth".parse().unwrap(), name: "Mira".to_owned() })
     }
 
     fn now(&mut self, state: NowState, play: Option<usize>, last_song: bool, stale_after_ms: i64) {
@@ -353,4 +356,100 @@ async fn the_other_browser_finds_no_barrier_either() {
         }
     }
     browser.close().await;
+}
+
+/// What is on record, from the road that it really takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn recap_songs_and_likes_are_open_to_everybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut dj = Dj::new(folder.path());
+    let pika = up(folder.path(), &Database::sqlite(folder.path()), &dj, &[]).await;
+    pika.page().await;
+    for title in ["Glass Tide", "Half Life", "=Formula", "Last One"] {
+        dj.plays(title);
+        on(&pika, title).await;
+    }
+    let play = on(&pika, "Last One").await;
+    let now = kit::http::get(&pika.web, "/api/v1/tonight/main/now").unwrap();
+    let now: NowPlaying = serde_json::from_slice(&now.body).unwrap();
+    let set = now.set_id.unwrap();
+    let browser = Browser::open(1920, 1080).await;
+    let url = |path: &str| format!("http://{}{path}", pika.web);
+    browser.goto(&url("/e/tonight/main")).await;
+    browser.clicks("#like").await;
+    browser.clicks("#slower").await;
+    let (song, set) = (format!("/e/tonight/main/play/{play}"), format!("/e/tonight/set/{set}"));
+    wait::until("the like in the recap", || async {
+        let page = kit::http::get(&pika.web, "/e/tonight/recap")?.text();
+        if page.contains("Last One") && page.contains("1 like") { Ok(()) } else { Err(page) }
+    })
+    .await;
+    for (path, name) in [
+        ("/e/tonight/recap", "recap"),
+        ("/e/tonight/main/recap", "recap-floor"),
+        (set.as_str(), "set"),
+        (song.as_str(), "song"),
+        ("/me", "me"),
+    ] {
+        check(&browser, &url(path), name, PHONE, "en", "dark").await;
+        check(&browser, &url(path), name, SMALL, "pl", "light").await;
+        check(&browser, &url(path), name, PROJECTOR, "pl", "dark").await;
+    }
+    browser.close().await;
+
+    // Every format of the list, and only those.
+    for (format, text) in [
+        ("txt", "Nova Harbor - Glass Tide"),
+        ("md", "| 1 | 00:"),
+        ("csv", "'=Formula"),
+        ("json", "\"Half Life\""),
+        ("jsonl", "\"Half Life\""),
+        ("m3u8", "#EXTINF"),
+        ("cue", "TRACK 04 AUDIO"),
+    ] {
+        let list = kit::http::get(&pika.web, &format!("{set}/tracklist.{format}")).unwrap();
+        assert!(list.status == 200 && list.text().contains(text), "{format}: {}", list.text());
+        assert!(
+            list.header("content-disposition").unwrap().contains(&format!("tonight-main-tracklist.{format}"))
+        );
+    }
+    for nothing in [
+        format!("{set}/tracklist.exe"),
+        format!("{set}/passwords.csv"),
+        "/e/tonight/set/0195ad2c-7a10-7001-8000-000000000001".to_owned(),
+        "/e/tonight/set/x".to_owned(),
+        "/e/tomorrow/recap".to_owned(),
+        set.replace("tonight", "tomorrow"),
+        "/e/tonight/attic/recap".to_owned(),
+        "/e/tonight/main/play/0195ad2c-7a10-7001-8000-000000000001".to_owned(),
+    ] {
+        assert_eq!(kit::http::get(&pika.web, &nothing).unwrap().status, 404, "{nothing}");
+    }
+}
+
+/// Programs read the floor as a stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_streamed() {
+    use std::io::{BufRead, BufReader, Write};
+    let folder = tempfile::tempdir().unwrap();
+    let mut dj = Dj::new(folder.path());
+    let pika = up(folder.path(), &Database::sqlite(folder.path()), &dj, &[]).await;
+    pika.page().await;
+    let mut stream = std::net::TcpStream::connect(&pika.web).unwrap();
+    let request = format!("GET /api/v1/tonight/main/events HTTP/1.1\r\nHost: {}\r\n\r\n", pika.web);
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+    dj.plays("Glass Tide");
+    let lines = BufReader::new(stream).lines().map(|line| line.unwrap());
+    let mut event = String::new();
+    for line in lines {
+        if let Some(name) = line.strip_prefix("event: ") {
+            event = name.to_owned();
+        }
+        if line.contains("Glass Tide") {
+            assert!(event == "now" && line.starts_with("data: {"), "{event}: {line}");
+            return;
+        }
+    }
+    panic!("the stream has ended");
 }
