@@ -337,3 +337,19 @@ async fn an_installed_page_opens_without_network() {
     browser.sees("h1", "One moment").await;
     browser.close().await;
 }
+
+/// A network that lets no WebSocket through: the page asks now and then.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_websockets_the_page_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut dj, pika) = floor(folder.path()).await;
+    let browser = Browser::open(500, 1000).await;
+    let blocked = "window.WebSocket = class { constructor() { setTimeout(() => this.onclose?.({ code: 1006 })); } close() {} };";
+    browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": blocked })).await;
+    browser.goto(&format!("http://{}/e/tonight/main", pika.web)).await;
+    dj.plays("Half Life");
+    browser.sees("#now .title", "Half Life").await;
+    browser.sees("#history", "Glass Tide").await;
+    browser.holds("nothing to be lost", "return document.getElementById('offline').hidden").await;
+    browser.close().await;
+}

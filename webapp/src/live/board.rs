@@ -169,7 +169,8 @@ impl Board {
                     (FloorTopic::History, Message::History(history)) => floor.history = history.plays,
                     (FloorTopic::History, Message::Cleared) => floor.history.clear(),
                     (FloorTopic::Reactions, Message::Reactions(reactions)) => {
-                        floor.reactions = Some(reactions)
+                        floor.reactions = Some(reactions);
+                        return Change::Counters;
                     }
                     (FloorTopic::Announcement, Message::Announcement(said)) => {
                         floor.announcement = Some(said)
@@ -263,6 +264,8 @@ impl Heard {
 pub enum Change {
     Nothing,
     Floor(FloorAddress),
+    /// Numbers that many move: they are shown with the next tick, however often they change.
+    Counters,
     All,
 }
 

@@ -85,7 +85,7 @@ pub(crate) async fn run(
                 feed.show(&changed);
             }
             _ = tick.tick() => {
-                // Time alone turns a song into "no signal" and ends an announcement.
+                // Time alone turns a song into "no signal" and ends an announcement; and counters wait for this.
                 feed.show(&feed.board.floors());
                 feed.tell_audience();
                 feed.unconfirmed.tick();
@@ -134,7 +134,7 @@ impl Feed {
                     self.unconfirmed.archived_by(info.term);
                 }
                 match self.board.apply(topic, message) {
-                    Change::Nothing => {}
+                    Change::Nothing | Change::Counters => {}
                     Change::Floor(address) => {
                         if !changed.contains(&address) {
                             changed.push(address);
