@@ -24,3 +24,4 @@ mod reactions;
 mod road;
 mod size;
 mod tunnel;
+mod voice;
