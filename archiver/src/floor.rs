@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{DeskId, DeskState, Dj, FloorEventType, NowState, PastPlay, Play, PlayId, PlayKind};
+use protocol::{
+    DeskId, DeskState, Dj, FloorEventType, MessageId, NowState, PastPlay, Play, PlayId, PlayKind,
+};
 use protocol::{PlayReport, Presence, SetId, SetRef, message};
 
 /// Plays published as history.
@@ -30,6 +32,8 @@ pub struct Now {
     pub play: Option<Play>,
     pub dj: Option<Dj>,
     pub set_id: Option<SetId>,
+    /// The DJ says that this is the last song of the set.
+    pub last_song: bool,
     pub stale_after_ms: Option<i64>,
 }
 
@@ -40,6 +44,8 @@ pub struct Happening {
     pub play: Option<Play>,
     pub dj: Option<Dj>,
     pub set_id: Option<SetId>,
+    /// What the kind counts.
+    pub count: Option<u32>,
 }
 
 /// One floor's memory.
@@ -52,8 +58,19 @@ pub struct Floor {
     plays: Vec<Remembered>,
     /// What was on when nobody is: the last set, if there was one.
     last_set: Option<(SetId, Option<Dj>)>,
+    last_song: Option<LastSong>,
+    /// When the set that is on began, or when we saw it first, if the DJ's clock is ahead.
+    set_since_ms: i64,
     now: Now,
     signal_grace_ms: i64,
+}
+
+/// What the DJ said of the set's last song, newest.
+#[derive(Debug)]
+struct LastSong {
+    set_id: SetId,
+    on: bool,
+    at_ms: i64,
 }
 
 #[derive(Debug)]
@@ -80,7 +97,9 @@ impl Floor {
             on_air: None,
             plays: Vec::new(),
             last_set: None,
-            now: Now { state: NowState::Idle, play: None, dj: None, set_id: None, stale_after_ms: None },
+            last_song: None,
+            set_since_ms: 0,
+            now: nobody(NowState::Idle, None),
             signal_grace_ms,
         }
     }
@@ -141,6 +160,29 @@ impl Floor {
         self.settle(now_ms)
     }
 
+    /// The DJ says whether this is the last song of the set that is on. What was said before the set began, or is older than
+    /// what was said since, changes nothing.
+    pub fn last_song(&mut self, on: bool, at_ms: i64, now_ms: i64) -> Vec<Happening> {
+        let set_id = self.now.set_id.filter(|_| self.now.state != NowState::Ended);
+        let Some(set_id) = set_id.filter(|_| at_ms >= self.set_since_ms) else { return Vec::new() };
+        if self.last_song.as_ref().is_some_and(|said| said.set_id == set_id && said.at_ms >= at_ms) {
+            return Vec::new();
+        }
+        let was_on = self.now.last_song;
+        self.last_song = Some(LastSong { set_id, on, at_ms });
+        let mut happenings = self.settle(now_ms);
+        if on && !was_on {
+            happenings.push(self.now.tells(FloorEventType::LastSong));
+        }
+        happenings
+    }
+
+    /// Takes up that it was the last song of that set. Whatever the DJ still says is newer.
+    pub fn restore_last_song(&mut self, set_id: SetId, now_ms: i64) -> Vec<Happening> {
+        self.last_song.get_or_insert(LastSong { set_id, on: true, at_ms: i64::MIN });
+        self.settle(now_ms)
+    }
+
     /// Time passes: says again what would otherwise look stale.
     pub fn tick(&mut self, now_ms: i64) -> Vec<Happening> {
         self.settle(now_ms)
@@ -152,6 +194,12 @@ impl Floor {
         known.collect()
     }
 
+    /// The newest request that each desk has answered.
+    pub fn answers(&self) -> Vec<(DeskId, MessageId)> {
+        let answered = |(id, desk): (&DeskId, &Desk)| Some((id.clone(), desk.state.as_ref()?.answered?));
+        self.desks.iter().filter_map(answered).collect()
+    }
+
     /// What the floor is doing.
     pub fn now(&self) -> &Now {
         &self.now
@@ -159,12 +207,16 @@ impl Floor {
 
     /// What was played before the current play, newest first, as much as one message holds.
     pub fn history(&self) -> Vec<PastPlay> {
-        // While a DJ hides the current play, it is not history either.
+        // While a DJ hides the current play, it is not history either, also when another desk has the floor.
+        let states = self.desks.values().filter_map(|desk| desk.state.as_ref());
+        let hidden: Vec<PlayId> =
+            states.filter(|state| state.hidden).filter_map(|state| state.play_id).collect();
         let current = self.current_play_id();
         let mut bytes = 200; // for what surrounds the list
         self.plays
             .iter()
             .filter(|play| !play.withdrawn && Some(play.past.play.id) != current)
+            .filter(|play| !hidden.contains(&play.past.play.id))
             .map(|play| play.past.clone())
             .take(HISTORY_PLAYS)
             .take_while(|past| {
@@ -209,6 +261,14 @@ impl Floor {
         let mut after = self.derive();
         after.stale_after_ms = self.stale_after(&after, now_ms);
         let before = std::mem::replace(&mut self.now, after);
+        if before.set_id != self.now.set_id {
+            let desk = self.on_air.as_ref().and_then(|id| self.desks.get(id)?.state.as_ref());
+            let started_ms = desk.and_then(|state| state.set.as_ref()).map_or(now_ms, |set| set.started_ms);
+            self.set_since_ms = started_ms.min(now_ms);
+        }
+        if before.last_song && !self.now.last_song {
+            self.last_song.take_if(|said| said.on);
+        }
         if self.now.set_id.is_some() && self.now.state != NowState::Ended {
             self.last_set = self.now.set_id.map(|id| (id, self.now.dj.clone()));
         }
@@ -230,10 +290,6 @@ impl Floor {
     }
 
     fn derive(&self) -> Now {
-        let nobody = |state, set: Option<(SetId, Option<Dj>)>| {
-            let (set_id, dj) = set.unzip();
-            Now { state, play: None, dj: dj.flatten(), set_id, stale_after_ms: None }
-        };
         let on_air = self.on_air.as_ref().and_then(|id| Some((id, self.desks.get(id)?.state.as_ref()?)));
         let Some((id, state)) = on_air else {
             return match self.last_set.clone() {
@@ -260,7 +316,8 @@ impl Floor {
             (false, None) => NowState::Idle,
         };
         let play = play.filter(|_| state == NowState::Playing);
-        Now { state, play, dj, set_id, stale_after_ms: None }
+        let last_song = self.last_song.as_ref().is_some_and(|said| said.on && Some(said.set_id) == set_id);
+        Now { state, play, dj, set_id, last_song, stale_after_ms: None }
     }
 
     /// A desk within reach is good for a while and said again before that; one out of reach has its grace.
@@ -279,6 +336,24 @@ impl Floor {
     }
 }
 
+impl Now {
+    /// Something that happens while this is on.
+    pub fn tells(&self, event_type: FloorEventType) -> Happening {
+        Happening {
+            event_type,
+            play: self.play.clone(),
+            dj: self.dj.clone(),
+            set_id: self.set_id,
+            count: None,
+        }
+    }
+}
+
+fn nobody(state: NowState, set: Option<(SetId, Option<Dj>)>) -> Now {
+    let (set_id, dj) = set.unzip();
+    Now { state, play: None, dj: dj.flatten(), set_id, last_song: false, stale_after_ms: None }
+}
+
 /// The DJ as the desk names him; a desk without a name is called by its id.
 fn dj(desk: &DeskId, set: Option<&SetRef>) -> Dj {
     let name = set.and_then(|set| set.dj.clone()).unwrap_or_else(|| desk.to_string());
@@ -287,14 +362,7 @@ fn dj(desk: &DeskId, set: Option<&SetRef>) -> Dj {
 
 fn happenings(before: &Now, after: &Now) -> Vec<Happening> {
     let mut list = Vec::new();
-    let mut tell = |event_type, from: &Now| {
-        list.push(Happening {
-            event_type,
-            play: from.play.clone(),
-            dj: from.dj.clone(),
-            set_id: from.set_id,
-        });
-    };
+    let mut tell = |event_type, from: &Now| list.push(from.tells(event_type));
     let on = |now: &Now| !matches!(now.state, NowState::Ended) && now.set_id.is_some();
     let changed = before.play.as_ref().map(|p| p.id) != after.play.as_ref().map(|p| p.id);
     if changed && before.play.is_some() {
@@ -400,6 +468,11 @@ mod tests {
             self.tell(happenings)
         }
 
+        fn last_song(&mut self, on: bool) -> &mut Self {
+            let happenings = self.floor.last_song(on, self.now_ms, self.now_ms);
+            self.tell(happenings)
+        }
+
         /// The whole of what a publisher says when a track starts.
         fn plays(&mut self, id: &str, on: i64, title: &str) -> &mut Self {
             self.state(id, Some(on), Some(title), false);
@@ -426,7 +499,7 @@ mod tests {
         }
     }
 
-    use FloorEventType::{DjChanged, SetEnded, SetStarted, TrackEnded, TrackStarted};
+    use FloorEventType::{DjChanged, LastSong, SetEnded, SetStarted, TrackEnded, TrackStarted};
     use NowState::{Ended, Hidden, Idle, Playing};
 
     #[test]
@@ -549,6 +622,57 @@ mod tests {
         let at = story.now_ms;
         story.report("a", 1, PlayKind::Started, "Secret", at).shows(Hidden, None).history_is(&["One"]);
         story.state("a", Some(1), Some("Secret"), false).shows(Playing, Some("Secret"));
+    }
+
+    #[test]
+    fn a_hidden_play_is_told_nowhere_while_another_desk_has_the_floor() {
+        let mut story = Story::new();
+        story.status("a", Presence::Online).plays("a", 1, "One").after(1000).plays("a", 1, "Secret");
+        story.state("a", Some(1), Some("Secret"), true);
+        story.status("b", Presence::Online).plays("b", 2, "Uno").shows(Playing, Some("Uno"));
+        story.history_is(&["One"]);
+        story.after(1000).plays("a", 1, "Two").history_is(&["Two", "Secret", "One"]);
+    }
+
+    #[test]
+    fn the_last_song_is_that_of_one_set() {
+        let mut story = Story::new();
+        story.last_song(true).told(&[]);
+        story.status("a", Presence::Online).plays("a", 1, "One").after(1000).told.clear();
+        story.last_song(true).told(&[LastSong]).last_song(true).told(&[]);
+        assert!(story.floor.now().last_song);
+        story.plays("a", 1, "Two");
+        assert!(story.floor.now().last_song, "until the DJ takes it back or the set is over");
+        story.after(1).last_song(false).after(1).last_song(true).told.clear();
+        story.state("a", None, None, false);
+        assert!(!story.floor.now().last_song);
+        story.after(1000).plays("a", 2, "Three");
+        assert!(!story.floor.now().last_song);
+        story.status("b", Presence::Online).after(1000).last_song(true).plays("b", 3, "Uno");
+        assert!(!story.floor.now().last_song);
+        story.state("b", None, None, false).shows(Playing, Some("Three"));
+        assert!(!story.floor.now().last_song, "another set began in between");
+    }
+
+    #[test]
+    fn what_was_said_before_the_set_is_not_about_it() {
+        let mut story = Story::new();
+        story.status("a", Presence::Online).after(5000).plays("a", 4000, "One");
+        let happenings = story.floor.last_song(true, START + 3999, story.now_ms);
+        assert!(happenings.is_empty() && !story.floor.now().last_song);
+        story.last_song(true);
+        let happenings = story.floor.last_song(false, story.now_ms - 1, story.now_ms);
+        assert!(happenings.is_empty() && story.floor.now().last_song, "an old one that comes late");
+    }
+
+    #[test]
+    fn the_last_song_is_taken_up_after_a_restart() {
+        let mut story = Story::new();
+        story.floor.restore_last_song(set(1).id, START);
+        story.status("a", Presence::Online).plays("a", 1, "One");
+        assert!(story.floor.now().last_song);
+        story.told(&[SetStarted, DjChanged, TrackStarted]).last_song(false);
+        assert!(!story.floor.now().last_song);
     }
 
     #[test]

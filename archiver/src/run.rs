@@ -1,5 +1,7 @@
 //! Moves messages from the bus to the floors and the store, and what they decide back to the bus.
 
+mod console;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -8,18 +10,27 @@ use config::clock::{now_ms, seed};
 use config::health::Part;
 use config::{Health, Stop};
 use protocol::topic::filter;
-use protocol::{Audience, Cursor, DeskId, DeskState, DeskTopic, Dj, FloorAddress, FloorEvent, FloorInfo};
 use protocol::{
-    FloorTopic, History, IdSource, Info, Input, InputReport, JournalId, Message, NowField, NowPlaying,
+    Announcement, Audience, Cursor, DeskId, DeskState, DeskTopic, Dj, FloorAddress, FloorEvent, FloorInfo,
+};
+use protocol::{
+    FloorTopic, History, IdSource, Info, Input, InputReport, JournalId, Message, MessageId, NowField,
+    NowPlaying,
 };
 use protocol::{NowState, PastPlay, PlayId, PlayReport, ProducerId, Reactions, Topic, V1, message};
-use store::{CursorRow, DeskRow, PlayRow, Reaction, ReactionRow, Record, SetRow, Store, Tally};
+use store::{
+    AnnouncementRow, CursorRow, DeskRow, PlayRow, Reaction, ReactionRow, Record, SetRow, Store, Tally,
+};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use crate::announced::Announced;
 use crate::batch::{Batch, Position, Transaction, Waiting};
+use crate::crowd::Crowd;
 use crate::floor::{Floor, Happening, Now};
 use crate::frontier::{Arrival, Frontier};
+use crate::polls::{Polls, Shown};
+use crate::requests::Requests;
 use crate::settings::{EventSettings, Settings};
 use crate::skew::Skew;
 use crate::standing::{RENEW_EVERY, Restored, RestoredFloor, Standing, take_up};
@@ -71,8 +82,9 @@ pub async fn run(
     subscriptions.push(Topic::Info(event.id.clone()).to_string());
     // What was published before we were started, for the case that the database is away.
     for floor in &floors {
-        subscriptions.push(floor.topic(FloorTopic::Now).to_string());
-        subscriptions.push(floor.topic(FloorTopic::History).to_string());
+        for about in [FloorTopic::Now, FloorTopic::History, FloorTopic::Announcement, FloorTopic::Poll] {
+            subscriptions.push(floor.topic(about).to_string());
+        }
     }
     // Two archivers must not take each other's connection for their own.
     let client_id = format!("archiver-{}-{:08x}", event.id, seed() >> 32);
@@ -174,6 +186,8 @@ struct Archiver {
     full_logged_ms: i64,
     /// The last time the log named a floor that is none of ours.
     stranger_logged_ms: i64,
+    /// The last time the log named an input that was left out.
+    refused_logged_ms: i64,
     keep_reactions_days: Option<u32>,
     folded_ms: i64,
     health: Needs,
@@ -212,6 +226,16 @@ struct Numbered {
     held_from: u64,
 }
 
+/// What became of a numbered message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    New,
+    /// It is stored, or about to be.
+    Before,
+    /// Its producer sends it again later.
+    Later,
+}
+
 /// A floor and what of it was published last.
 struct Live {
     floor: Floor,
@@ -222,6 +246,13 @@ struct Live {
     voices: Voices,
     /// The play whose reactions the archive is being asked for.
     asked_about: Option<PlayId>,
+    crowd: Crowd,
+    announced: Announced,
+    /// `Some(None)`: that there is none.
+    announcement_told: Option<Option<MessageId>>,
+    polls: Polls,
+    poll_told: Option<Option<Shown>>,
+    requests: Requests,
 }
 
 impl Archiver {
@@ -242,6 +273,12 @@ impl Archiver {
             reactions: None,
             voices: Voices::default(),
             asked_about: None,
+            crowd: Crowd::default(),
+            announced: Announced::default(),
+            announcement_told: None,
+            polls: Polls::default(),
+            poll_told: None,
+            requests: Requests::default(),
         };
         Self {
             bus,
@@ -263,6 +300,7 @@ impl Archiver {
             publish_from_ms: now_ms() + RESTORE_PATIENCE_MS,
             full_logged_ms: 0,
             stranger_logged_ms: 0,
+            refused_logged_ms: 0,
             keep_reactions_days: settings.keep_reactions_days,
             folded_ms: 0,
             health,
@@ -295,6 +333,8 @@ impl Archiver {
         self.cursors.clear();
         for live in self.floors.values_mut() {
             (live.now, live.reactions, live.history_told) = (None, None, false);
+            (live.announcement_told, live.poll_told) = (None, None);
+            live.requests.change_all();
         }
     }
 
@@ -430,22 +470,31 @@ impl Archiver {
             (FloorTopic::Desk(desk, DeskTopic::State), Message::DeskState(state)) => {
                 live.floor.desk_state(&desk, state, now_ms)
             }
-            (FloorTopic::Desk(desk, _), Message::Cleared) => live.floor.desk_removed(&desk, now_ms),
+            (FloorTopic::Desk(desk, DeskTopic::Status | DeskTopic::State), Message::Cleared) => {
+                live.floor.desk_removed(&desk, now_ms)
+            }
             (FloorTopic::Desk(desk, DeskTopic::Play), Message::Play(report)) => {
                 live.floor.play(&desk, &report, now_ms)
             }
-            (FloorTopic::Now, Message::Now(now)) if retained && live.now.is_none() => {
-                if let (Some(play), Some(dj), Some(set_id)) = (now.play, now.dj.clone(), now.set_id) {
+            (FloorTopic::Now, Message::Now(now)) if retained => {
+                if let (Some(play), Some(dj), Some(set_id)) = (now.play, now.dj.clone(), now.set_id)
+                    && live.now.is_none()
+                {
                     let past = PastPlay { set_id, dj: now.dj, play };
                     live.floor.restore(vec![(dj.id, past)], None, now_ms);
                 }
-                Vec::new()
+                // The archive does not know this, and may have been quicker.
+                match now.set_id.filter(|_| now.last_song) {
+                    Some(set_id) => live.floor.restore_last_song(set_id, now_ms),
+                    None => Vec::new(),
+                }
             }
             (FloorTopic::History, Message::History(history)) if retained && !live.history_told => {
                 let plays = history.plays.into_iter().filter_map(|past| Some((past.dj.clone()?.id, past)));
                 live.floor.restore(plays.collect(), None, now_ms);
                 Vec::new()
             }
+            (about, message) if retained => return self.take_up_published(&address, about, message),
             _ => return,
         };
         self.changed.entry(address).or_default().extend(happenings);
@@ -467,7 +516,7 @@ impl Archiver {
             if heard.all() || std::mem::replace(&mut heard.asked, true) {
                 continue;
             }
-            for about in [DeskTopic::Status, DeskTopic::State] {
+            for about in [DeskTopic::Status, DeskTopic::State, DeskTopic::Requests] {
                 self.bus.subscribe(address.topic(FloorTopic::Desk(desk.clone(), about)).to_string());
             }
         }
@@ -486,10 +535,10 @@ impl Archiver {
 
     /// Lets what a producer numbered wait for its transaction. If something before it is missing, or there is no room, it
     /// is not stored now: the cursor stands still and the producer sends it again. The floor shows it anyway.
-    fn accept(&mut self, numbered: Numbered, record: impl FnOnce() -> Option<Record>, now_ms: i64) {
+    fn accept(&mut self, numbered: Numbered, record: impl FnOnce() -> Option<Record>, now_ms: i64) -> Taken {
         let Numbered { producer, journal, seq, held_from } = numbered;
         if !self.standing.is_ours() {
-            return;
+            return Taken::New;
         }
         if self.batch.is_full() {
             if now_ms - self.full_logged_ms > 10_000 {
@@ -500,41 +549,43 @@ impl Archiver {
                     "no reports are taken until the database is back; their producers keep them"
                 );
             }
-            return;
+            return Taken::Later;
         }
         match self.frontier.arrive(&producer, journal, seq, held_from) {
             Arrival::Next => {}
-            Arrival::Known { .. } => return self.tell_cursor(&producer, journal, now_ms),
+            Arrival::Known { .. } => {
+                self.tell_cursor(&producer, journal, now_ms);
+                return Taken::Before;
+            }
             Arrival::Gap { missing } => {
                 tracing::debug!(%producer, seq, missing, "waiting for an earlier report");
-                return;
+                return Taken::Later;
             }
         }
         let position = Position { event: self.event.id.clone(), producer, journal, seq };
         self.batch.push(Waiting { record: record(), position: Some(position) });
+        Taken::New
     }
 
     /// What dancers and the DJ's console say.
     fn input(&mut self, address: &FloorAddress, producer: &ProducerId, report: &InputReport, now_ms: i64) {
-        let row = reaction(report);
-        let record = match (&row, &report.input) {
-            (Some(row), _) => Some(Record::Reaction(row.clone())),
-            (None, Input::Forget { dancer }) => {
-                self.floors.values_mut().for_each(|live| live.voices.forget(dancer));
-                Some(Record::Forget { dancer: dancer.clone(), at_ms: report.at_ms })
-            }
-            _ => None,
-        };
+        let record = self.understood(address, producer, report, now_ms).unwrap_or_else(|why| {
+            self.refuse(producer, report, why, now_ms);
+            None
+        });
         let numbered = Numbered {
             producer: producer.clone(),
             journal: report.journal,
             seq: report.seq,
             held_from: report.held_from,
         };
-        self.accept(numbered, || record, now_ms);
+        let taken = self.accept(numbered, || record.clone(), now_ms);
         // Heard even if it is known, or not stored now: hearing it twice changes nothing.
-        if let (Some(row), Some(live)) = (row, self.floors.get_mut(address)) {
-            live.voices.hear(&row);
+        if let Some(record) = record {
+            self.hear(address, &record, taken, now_ms);
+        }
+        if let Input::LastSong { on } = report.input {
+            self.hear_last_song(address, on, report, now_ms);
         }
     }
 
@@ -604,6 +655,7 @@ impl Archiver {
                 self.publish(&address, happenings, now_ms);
                 self.ask_for_reactions(&address);
                 self.publish_reactions(&address, now_ms);
+                self.publish_poll(&address, now_ms);
             }
         }
     }
@@ -659,7 +711,7 @@ impl Archiver {
                 play: now.play.clone(),
                 dj: now.dj.clone(),
                 set_id: now.set_id,
-                last_song: false,
+                last_song: now.last_song,
                 stale_after_ms: now.stale_after_ms,
             };
             self.bus.keep(address.topic(FloorTopic::Now), message::write(&payload));
@@ -683,6 +735,12 @@ impl Archiver {
             live.history = history;
             live.history_told = true;
         }
+        self.publish_announcement(address, now_ms);
+        self.publish_requests(address, now_ms);
+        self.tell(address, happenings, now_ms);
+    }
+
+    fn tell(&mut self, address: &FloorAddress, happenings: Vec<Happening>, now_ms: i64) {
         for happening in happenings {
             let payload = FloorEvent {
                 v: V1,
@@ -692,7 +750,7 @@ impl Archiver {
                 play: happening.play,
                 set_id: happening.set_id,
                 dj: happening.dj,
-                count: None,
+                count: happening.count,
             };
             // A light that comes late must not fire: unsaid while the broker is away, it stays unsaid.
             let _ = self.bus.say(address.topic(FloorTopic::Event), message::write(&payload));
@@ -709,25 +767,32 @@ impl Archiver {
         }
         let play_id = live.now.as_ref().and_then(|now| now.play.as_ref()).map(|play| play.id);
         let tally = play_id.map(|play| live.voices.tally(play)).unwrap_or_default();
+        let is_loaded = play_id.is_some_and(|play| live.voices.is_loaded(play));
+        let told = live.crowd.observe(play_id, is_loaded, tally, listeners, now_ms);
+        let now = live.floor.now();
+        let happened = told
+            .into_iter()
+            .map(|(kind, count)| Happening { count: Some(count), ..now.tells(kind) })
+            .collect();
         let same = live.reactions.as_ref().is_some_and(|told| {
             (told.play_id, told.listeners) == (play_id, listeners)
                 && (told.likes, told.tempo, told.thanks) == (tally.likes, tally.tempo, tally.thanks)
         });
-        if same {
-            return;
+        if !same {
+            let reactions = Reactions {
+                v: V1,
+                id: self.ids.message(now_ms),
+                at_ms: now_ms,
+                play_id,
+                likes: tally.likes,
+                tempo: tally.tempo,
+                thanks: tally.thanks,
+                listeners,
+            };
+            self.bus.keep(address.topic(FloorTopic::Reactions), message::write(&reactions));
+            live.reactions = Some(reactions);
         }
-        let reactions = Reactions {
-            v: V1,
-            id: self.ids.message(now_ms),
-            at_ms: now_ms,
-            play_id,
-            likes: tally.likes,
-            tempo: tally.tempo,
-            thanks: tally.thanks,
-            listeners,
-        };
-        self.bus.keep(address.topic(FloorTopic::Reactions), message::write(&reactions));
-        live.reactions = Some(reactions);
+        self.tell(address, happened, now_ms);
     }
 
     /// A play that is on may have been on before, with reactions that we have not heard.
@@ -855,7 +920,9 @@ impl Archiver {
             // The one that moved last comes last, and is the one that stays.
             self.tell_cursor(&cursor.producer, cursor.journal, now_ms);
         }
-        for RestoredFloor { address, plays, last_set, reactions, folded } in restored.floors {
+        for RestoredFloor { address, plays, last_set, reactions, folded, announcement, poll } in
+            restored.floors
+        {
             for desk in plays.iter().map(|(desk, _)| desk).chain(last_set.as_ref().map(|set| &set.desk)) {
                 self.know(&address, desk);
             }
@@ -868,6 +935,12 @@ impl Archiver {
                     live.voices.load(newest.play.id, &reactions, folded);
                 }
                 live.floor.restore(plays, ended, now_ms);
+                if let Some(AnnouncementRow { id, text, at_ms, until_ms, .. }) = announcement {
+                    live.announced.say(Announcement { v: V1, id, at_ms, text, until_ms });
+                }
+                if let Some((last, votes)) = poll {
+                    live.polls.load(&last, &votes);
+                }
             }
             // What desks said while we only listened.
             let states = self.floors.get(&address).map(|live| live.floor.desk_states()).unwrap_or_default();
@@ -921,7 +994,7 @@ impl Archiver {
     }
 }
 
-/// What is stored of an input; the others are for the moment only.
+/// What a dancer says about a play.
 fn reaction(report: &InputReport) -> Option<ReactionRow> {
     let (play_id, dancer, reaction) = match &report.input {
         Input::Like { play_id, dancer, on } => (play_id, dancer, Reaction::Like(*on)),

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use config::clock::seed;
 use config::health::Part;
 use protocol::{DeskId, FloorAddress, PastPlay};
-use store::{CursorRow, LEASE_LASTS, Lease, ReactionRow, SetRow, Store, Tally, Watch};
+use store::{AnnouncementRow, CursorRow, LEASE_LASTS, LastPoll, Lease, ReactionRow};
+use store::{SetRow, Store, Tally, VoteRow, Watch};
 use tokio::sync::mpsc;
 
 use crate::run::Finished;
@@ -83,6 +84,9 @@ pub(crate) struct RestoredFloor {
     /// Of the newest play.
     pub(crate) reactions: Vec<ReactionRow>,
     pub(crate) folded: Tally,
+    pub(crate) announcement: Option<AnnouncementRow>,
+    /// The last one, and its votes.
+    pub(crate) poll: Option<(LastPoll, Vec<VoteRow>)>,
 }
 
 /// Waits for our turn and reads what floors and cursors were, trying until the database is there.
@@ -163,12 +167,20 @@ impl Candidate {
                 reactions = self.store.reactions(newest.play.id, crate::voices::ROWS_MAX).await?;
                 folded = self.store.folded(newest.play.id).await?;
             }
+            let announcement = self.store.last_announcement(floor).await?;
+            let mut poll = None;
+            if let Some(last) = self.store.last_poll(floor).await? {
+                let votes = self.store.votes(&last.poll, crate::polls::VOTES_MAX).await?;
+                poll = Some((last, votes));
+            }
             restored.floors.push(RestoredFloor {
                 address: floor.clone(),
                 plays,
                 last_set,
                 reactions,
                 folded,
+                announcement,
+                poll,
             });
         }
         Ok(Some(restored))

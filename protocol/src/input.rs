@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{DancerId, DeskId, JournalId, MessageId, PlayId, SetId};
 use crate::message::V1;
+use crate::track;
 
 /// How the tempo should change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -104,6 +105,34 @@ pub enum Request {
     },
     /// Opens a set, if none is open.
     GoLive,
+}
+
+impl Input {
+    /// Brings texts inside their bounds; one of which nothing is left is empty.
+    pub(crate) fn clean(&mut self) {
+        match self {
+            Input::Announce { text, .. } => clean(text),
+            Input::AskPoll { question, options, .. } => {
+                clean(question);
+                options.iter_mut().for_each(clean);
+            }
+            Input::Request { request, .. } => request.clean(),
+            _ => {}
+        }
+    }
+}
+
+impl Request {
+    pub(crate) fn clean(&mut self) {
+        if let Request::Correct { artist, title, .. } = self {
+            *artist = artist.take().and_then(track::text);
+            clean(title);
+        }
+    }
+}
+
+fn clean(text: &mut String) {
+    *text = track::text(std::mem::take(text)).unwrap_or_default();
 }
 
 /// `{floor}/in/{producer}`.

@@ -137,7 +137,11 @@ impl Message {
                     report.set.clean();
                     Message::Play(report)
                 }
-                FloorTopic::Desk(_, DeskTopic::Requests) => Message::DeskRequests(json(payload)?),
+                FloorTopic::Desk(_, DeskTopic::Requests) => {
+                    let mut asked: DeskRequests = json(payload)?;
+                    asked.requests.iter_mut().for_each(|one| one.request.clean());
+                    Message::DeskRequests(asked)
+                }
                 FloorTopic::Now => Message::Now(json(payload)?),
                 FloorTopic::NowField(_) => Message::NowField(
                     std::str::from_utf8(payload).map_err(|_| BadPayload::NotText)?.to_owned(),
@@ -147,7 +151,11 @@ impl Message {
                 FloorTopic::Event => Message::Event(json(payload)?),
                 FloorTopic::Announcement => Message::Announcement(json(payload)?),
                 FloorTopic::Poll => Message::Poll(json(payload)?),
-                FloorTopic::In(_) => Message::In(json(payload)?),
+                FloorTopic::In(_) => {
+                    let mut report: InputReport = json(payload)?;
+                    report.input.clean();
+                    Message::In(report)
+                }
             },
         })
     }

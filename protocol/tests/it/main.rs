@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use pika_protocol::{Message, Topic, message, schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn samples() -> Vec<(String, Topic, Value)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/samples");
@@ -56,6 +56,32 @@ fn a_newer_writer_may_add_fields() {
     for (name, topic, mut payload) in samples() {
         payload["a_field_of_next_year"] = true.into();
         assert!(Message::read(&topic, payload.to_string().as_bytes()).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn texts_of_the_console_come_out_clean() {
+    let poll_id = "0195ad2c-7a10-7160-8000-000000000160";
+    let asked = json!({"kind": "ask_poll", "poll_id": poll_id, "question": "A\nb", "options": ["\t", "c "]});
+    let play_id = "5f0c1b6e-53a4-5c55-9d0e-2f4e3b1a9c77";
+    let correct = json!({"what": "correct", "play_id": play_id, "artist": " ", "title": " x"});
+    for (input, expected) in [
+        (json!({"kind": "announce", "text": " Taxi\u{0}at \u{202e}two "}), json!({"text": "Taxi at two"})),
+        (json!({"kind": "announce", "text": "\u{200b}"}), json!({"text": ""})),
+        (json!({"kind": "announce", "text": "ż".repeat(500)}), json!({"text": "ż".repeat(200)})),
+        (asked, json!({"question": "A b", "options": ["", "c"]})),
+        (
+            json!({"kind": "request", "desk": "booth", "request": correct}),
+            json!({"request": {"what": "correct", "play_id": play_id, "title": "x"}}),
+        ),
+    ] {
+        let (_, topic, mut payload) = samples().into_iter().find(|(name, ..)| name == "in-announce").unwrap();
+        payload["input"] = input;
+        let message = Message::read(&topic, payload.to_string().as_bytes()).unwrap();
+        let again: Value = serde_json::from_slice(&written(&message)).unwrap();
+        for (field, expected) in expected.as_object().unwrap() {
+            assert_eq!(again["input"][field], *expected);
+        }
     }
 }
 

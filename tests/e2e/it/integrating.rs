@@ -142,6 +142,8 @@ fn every_example_has_its_test() {
     let tested = [
         "payload: pika/v1/tonight/main/now",
         "payload: pika/v1/tonight/main/event",
+        "payload: pika/v1/tonight/main/announcement",
+        "payload: pika/v1/tonight/main/poll",
         "run: mosquitto_sub",
         "run: mosquitto_sub, several topics",
         "check: home assistant",
@@ -164,6 +166,8 @@ fn every_payload_is_one() {
         let again = match Message::read(&topic, code.as_bytes()).unwrap() {
             Message::Now(now) => serde_json::to_value(now),
             Message::Event(event) => serde_json::to_value(event),
+            Message::Announcement(said) => serde_json::to_value(said),
+            Message::Poll(poll) => serde_json::to_value(poll),
             other => panic!("{other:?}"),
         };
         assert_eq!(again.unwrap(), value);

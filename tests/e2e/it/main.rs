@@ -25,3 +25,4 @@ mod reactions;
 mod road;
 mod size;
 mod tunnel;
+mod voice;

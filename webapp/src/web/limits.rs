@@ -72,7 +72,7 @@ impl<K: Hash + Eq> Paces<K> {
         }
         let has_room = self.even_us.len() < self.max || self.even_us.contains_key(&key);
         let even_us = if has_room { self.even_us.entry(key).or_insert(0) } else { &mut self.others_us };
-        let each_us = MINUTE_MS * 1000 / i64::from(pace.per_minute.max(1));
+        let each_us = (MINUTE_MS * 1000 / i64::from(pace.per_minute.max(1))).max(1);
         let next_us = (*even_us).max(now_us) + each_us;
         let early_us = next_us - now_us - each_us * i64::from(pace.at_once.max(1));
         if early_us > 0 {

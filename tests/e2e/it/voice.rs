@@ -1,0 +1,277 @@
+//! What the DJ's console and the dancers' polls say, as any MQTT client sees it: announcements, polls, the last song,
+//! bursts of likes, and what a desk is asked from elsewhere.
+
+use std::path::Path;
+
+use kit::mosquitto::{Subscriber, publish};
+use kit::{Database, Dj, Pika, process, wait};
+use protocol::{IdSource, JournalId, MessageId, PlayId};
+use serde_json::{Value, json};
+
+use crate::reactions::on;
+use crate::road::up;
+
+/// A program with a service token that sends inputs as a web app does.
+struct Console {
+    mqtt: String,
+    token: String,
+    ids: IdSource,
+    journal: JournalId,
+    seq: u64,
+}
+
+impl Console {
+    async fn open(pika: &Pika, database: &Database) -> Self {
+        let mut add = process::command(&pika.data);
+        add.args(["token", "add", "console", "--kind", "service"]).env("DATABASE_URL", &database.url);
+        let added = add.output().unwrap();
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+        let token = String::from_utf8(added.stdout).unwrap().trim().lines().last().unwrap().to_owned();
+        let mut ids = IdSource::seeded(7);
+        let journal = ids.journal(now_ms());
+        let mut console = Self { mqtt: pika.mqtt.clone(), token, ids, journal, seq: 0 };
+        let audience = json!({"v": 1, "id": console.id(), "at_ms": now_ms(), "sockets": {}});
+        console.publishes("pika/v1/tonight/audience/console", &audience, true).await;
+        console
+    }
+
+    fn id(&mut self) -> MessageId {
+        self.ids.message(now_ms())
+    }
+
+    async fn publishes(&self, topic: &str, payload: &Value, retained: bool) {
+        let payload = payload.to_string();
+        let mut arguments = vec!["-u", "console", "-P", &self.token, "-q", "1", "-t", topic, "-m", &payload];
+        arguments.extend(retained.then_some("-r"));
+        // A token is known to the broker a moment after it was made.
+        wait::until("the console's message to be taken", || async {
+            match publish(&self.mqtt, &arguments).await {
+                (true, _) => Ok(()),
+                (false, error) => Err(error),
+            }
+        })
+        .await;
+    }
+
+    async fn says_at(&mut self, at_ms: i64, input: Value) -> Value {
+        self.seq += 1;
+        let report = json!({
+            "v": 1, "id": self.id(), "at_ms": at_ms, "journal": self.journal, "seq": self.seq, "held_from": 1,
+            "input": input,
+        });
+        self.publishes("pika/v1/tonight/main/in/console", &report, false).await;
+        report
+    }
+
+    async fn says(&mut self, input: Value) -> Value {
+        self.says_at(now_ms(), input).await
+    }
+
+    /// Everything said is stored.
+    async fn is_stored(&self) {
+        let cursor = self.hears("pika/v1/tonight/cursor/console");
+        cursor.prints(&format!("\"seq\":{}", self.seq)).await;
+    }
+
+    /// What is said on a topic of the floor's desks and programs.
+    fn hears(&self, topic: &str) -> Subscriber {
+        Subscriber::start(&self.mqtt, &["-u", "console", "-P", &self.token, "-v", "-t", topic])
+    }
+}
+
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    since.as_millis() as i64
+}
+
+/// What anybody in the room hears.
+fn floor(pika: &Pika, about: &str) -> Subscriber {
+    Subscriber::start(&pika.mqtt, &["-v", "-t", &format!("pika/v1/tonight/main/{about}")])
+}
+
+/// The payload on a line of `mosquitto_sub -v`.
+fn payload(line: &str) -> Value {
+    serde_json::from_str(line.split_once(' ').unwrap().1).unwrap()
+}
+
+async fn an_announcement_comes_and_goes(database: Database, folder: &Path) {
+    let dj = Dj::new(folder);
+    let pika = up(folder, &database, &dj, &[]).await;
+    pika.page().await;
+    let mut console = Console::open(&pika, &database).await;
+    let (event, said) = (floor(&pika, "event"), floor(&pika, "announcement"));
+    let start_ms = now_ms();
+    console
+        .says_at(start_ms, json!({"kind": "announce", "text": " Taxi\u{202e} at  two ", "by": "laptop"}))
+        .await;
+    said.prints(r#""text":"Taxi at two""#).await;
+    event.prints("announcement").await;
+    // An older one that comes late changes nothing; the next one and a restart do what they do.
+    console.says_at(start_ms - 60_000, json!({"kind": "announce", "text": "Welcome"})).await;
+    console.is_stored().await;
+    drop(pika);
+    let pika = up(folder, &database, &dj, &[]).await;
+    let said = floor(&pika, "announcement");
+    said.prints("Taxi at two").await;
+    console.mqtt = pika.mqtt.clone();
+    let until_ms = now_ms() + 1_500;
+    console.says(json!({"kind": "announce", "text": "Last bus", "until_ms": until_ms})).await;
+    said.prints("Last bus").await;
+    said.prints("(null)").await;
+    assert!(now_ms() >= until_ms);
+    assert!(!said.lines().iter().any(|line| line.contains("Welcome")));
+    console.says(json!({"kind": "announce", "text": "Once more"})).await;
+    said.prints("Once more").await;
+    console.says(json!({"kind": "announce", "text": "\u{200b}"})).await;
+    wait::until("it to be cleared", || async {
+        let lines = said.lines();
+        if lines.last().unwrap().ends_with("(null)") { Ok(()) } else { Err(lines.join("\n")) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_announcement_comes_and_goes_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    an_announcement_comes_and_goes(Database::sqlite(folder.path()), folder.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_announcement_comes_and_goes_on_postgres() {
+    let folder = tempfile::tempdir().unwrap();
+    an_announcement_comes_and_goes(Database::postgres(), folder.path()).await;
+}
+
+/// Waits until the poll reads so, and returns it.
+async fn poll_is(poll: &Subscriber, closed: bool, votes: [u64; 2]) -> Value {
+    wait::until("the poll", || async {
+        let lines = poll.lines();
+        let last = lines.last().filter(|line| !line.ends_with("(null)")).map(|line| payload(line));
+        let last = last.ok_or_else(|| lines.join("\n"))?;
+        let is = last["closed"] == closed && [0, 1].iter().all(|n| last["options"][*n]["votes"] == votes[*n]);
+        if is { Ok(last) } else { Err(lines.join("\n")) }
+    })
+    .await
+}
+
+async fn a_poll_is_answered(database: Database, folder: &Path) {
+    let dj = Dj::new(folder);
+    let pika = up(folder, &database, &dj, &[]).await;
+    pika.page().await;
+    let mut console = Console::open(&pika, &database).await;
+    let poll = floor(&pika, "poll");
+    let poll_id = console.id();
+    let ask = |options: &[&str]| json!({"kind": "ask_poll", "poll_id": poll_id, "question": "What next?", "options": options});
+    for options in [&["Alone"][..], &["1", "2", "3", "4", "5", "6", "7"], &["Bachata", " "]] {
+        console.says(ask(options)).await;
+    }
+    console.says(ask(&["Bachata", "Salsa"])).await;
+    let vote = |dancer: &str, option: u8| json!({"kind": "vote", "poll_id": poll_id, "dancer": dancer, "option": option});
+    for (dancer, option) in [("one", 0), ("two", 0), ("one", 1), ("three", 2), ("four", 200)] {
+        console.says(vote(dancer, option)).await;
+    }
+    let unknown = console.id();
+    console.says(json!({"kind": "vote", "poll_id": unknown, "dancer": "one", "option": 0})).await;
+    let open = poll_is(&poll, false, [1, 1]).await;
+    assert_eq!((&open["poll_id"], &open["question"]), (&json!(poll_id), &json!("What next?")));
+    console.is_stored().await;
+    let log = pika.program.log();
+    assert!(log.contains("an input is left out: a poll has two to six options"), "{log}");
+
+    // After a restart the counts are those of the store, and dancers are known again.
+    drop(pika);
+    let pika = up(folder, &database, &dj, &[]).await;
+    console.mqtt = pika.mqtt.clone();
+    let poll = floor(&pika, "poll");
+    poll_is(&poll, false, [1, 1]).await;
+    console.says(vote("two", 1)).await;
+    poll_is(&poll, false, [0, 2]).await;
+    console.says(json!({"kind": "forget", "dancer": "two"})).await;
+    let in_time_ms = now_ms();
+    console.says(json!({"kind": "close_poll", "poll_id": poll_id})).await;
+    poll_is(&poll, true, [0, 2]).await;
+    console.says(vote("five", 0)).await;
+    console.says_at(in_time_ms, vote("six", 0)).await;
+    poll_is(&poll, true, [1, 2]).await;
+    console.is_stored().await;
+    let store = database.store();
+    let event = "tonight".parse().unwrap();
+    let asked = store.polls_of_event(&event).await.unwrap();
+    let options: Vec<(&str, u32)> =
+        asked[0].options.iter().map(|(text, votes)| (text.as_str(), *votes)).collect();
+    assert_eq!((asked.len(), options), (1, vec![("Bachata", 1), ("Salsa", 2)]));
+    for (dancer, expected) in [("one", Some(1)), ("two", None), ("five", None), ("six", Some(0))] {
+        let vote = store.vote_of_dancer(poll_id, &dancer.parse().unwrap()).await.unwrap();
+        assert_eq!(vote, expected, "{dancer}");
+    }
+
+    // Another one takes its place.
+    let next = console.id();
+    console
+        .says(json!({"kind": "ask_poll", "poll_id": next, "question": "And now?", "options": ["A", "B"]}))
+        .await;
+    let open = poll_is(&poll, false, [0, 0]).await;
+    assert_eq!(open["poll_id"], json!(next));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_is_answered_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    a_poll_is_answered(Database::sqlite(folder.path()), folder.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_is_answered_on_postgres() {
+    let folder = tempfile::tempdir().unwrap();
+    a_poll_is_answered(Database::postgres(), folder.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lights_hear_of_the_last_song_and_of_the_crowd() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::sqlite(folder.path());
+    let mut dj = Dj::new(folder.path());
+    let mut pika = up(folder.path(), &database, &dj, &[]).await;
+    pika.page().await;
+    dj.plays("Glass Tide");
+    let play: PlayId = on(&pika, "Glass Tide").await;
+    let mut console = Console::open(&pika, &database).await;
+    let (event, now) = (floor(&pika, "event"), floor(&pika, "now"));
+    // The archive's part of the tally is there: what comes now is new.
+    let reactions = floor(&pika, "reactions");
+    reactions.prints(&play.to_string()).await;
+    console.says(json!({"kind": "like", "play_id": play, "dancer": "d0", "on": true})).await;
+    reactions.prints("\"likes\":1").await;
+    for n in 1..=6 {
+        let dancer = format!("d{n}");
+        console.says(json!({"kind": "like", "play_id": play, "dancer": dancer, "on": true})).await;
+        console.says(json!({"kind": "tempo", "play_id": play, "dancer": dancer, "wish": "slower"})).await;
+    }
+    let burst = payload(&event.prints("like_burst").await);
+    assert!(burst["count"].as_u64().unwrap() >= 5 && burst["play"]["id"] == json!(play), "{burst}");
+    let shift = payload(&event.prints("tempo_shift").await);
+    assert!(shift["count"].as_u64().unwrap() >= 5, "{shift}");
+
+    console.says(json!({"kind": "last_song", "on": true})).await;
+    now.prints("\"last_song\":true").await;
+    event.prints("\"event_type\":\"last_song\"").await;
+    assert!(pika.program.stop().await.success());
+    let pika = up(folder.path(), &database, &dj, &[]).await;
+    console.mqtt = pika.mqtt.clone();
+    let now = floor(&pika, "now");
+    wait::until("the last song after a restart", || async {
+        let lines = now.lines();
+        let last = lines.last().map(|line| payload(line)).unwrap_or_default();
+        let is = last["last_song"] == true && last["state"] == "playing";
+        if is { Ok(()) } else { Err(lines.join("\n")) }
+    })
+    .await;
+    console.says(json!({"kind": "last_song", "on": false})).await;
+    wait::until("not to be the last song", || async {
+        let lines = now.lines();
+        let last = lines.last().map(|line| payload(line)).unwrap_or_default();
+        if last["last_song"].is_null() { Ok(()) } else { Err(lines.join("\n")) }
+    })
+    .await;
+}
