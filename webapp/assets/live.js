@@ -111,10 +111,11 @@ function refused(why) {
 
 // --- The console: one answer for each form, and the page stays where it is.
 async function send(form, button) {
-  const outcome = document.getElementById("outcome");
+  // A disabled button would not be among the fields.
+  const outcome = document.getElementById("outcome"), fields = new URLSearchParams(new FormData(form, button));
   button?.setAttribute("disabled", "");
   try {
-    const answer = await fetch(form.action, { method: "POST", headers: { Accept: "application/json" }, body: new URLSearchParams(new FormData(form, button)) });
+    const answer = await fetch(form.action, { method: "POST", headers: { Accept: "application/json" }, body: fields });
     outcome.textContent = await answer.text();
     outcome.classList.toggle("bad", !answer.ok);
     if (answer.ok) { form.reset(); const fold = form.closest("details"); if (fold) fold.open = false; }

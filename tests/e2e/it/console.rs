@@ -74,7 +74,7 @@ async fn what_the_floor_says_and_what_the_dj_says_back() {
     console.sees("#outcome", "Done.").await;
     dancer.sees("#notices", "drink some water").await;
     console.types("#text", "Shoes at the door, please").await;
-    console.clicks("section.card form.fields button").await;
+    console.clicks("form.fields[action$=announce] button").await;
     dancer.sees("#notices", "Shoes at the door").await;
     console.clicks("#said form button").await;
     dancer.holds("the banner to be gone", "return !document.querySelector('#notices p')").await;

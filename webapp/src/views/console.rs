@@ -257,7 +257,7 @@ impl Render for Crowd<'_> {
                 }
                 h2 { (words.say("tempo")) }
                 @for (key, count) in [("slower", tempo.slower), ("perfect", tempo.perfect), ("faster", tempo.faster)] {
-                    p.answer class=(key) {
+                    p class={ "answer " (key) } {
                         span.text { (words.say(key)) }
                         progress max=(all.max(1)) value=(count) aria-hidden="true" {}
                         span.count { (count) }
