@@ -18,6 +18,12 @@ pub enum Bench {
     Ingest,
     /// Likes by HTTP until each is stored, on both engines
     Taps,
+    /// A change to thousands of dancers, beside the least that the kernel allows and mosquitto over WebSocket
+    Fanout,
+    /// Thousands of dancers who come at once, and load the page again at once
+    Connect,
+    /// Dancers whose phones stop reading: what they take, and what the others notice
+    Slow,
     /// What pages ask of a million plays and ten million reactions, on both engines
     Queries,
 }
@@ -26,13 +32,16 @@ pub enum Bench {
 pub fn run(what: Bench) -> anyhow::Result<()> {
     tools::install(tools::TESTS)?;
     cargo(&["build", "--release", "--package", "pika"])?;
-    let example = match what {
-        Bench::Road => "road",
-        Bench::Size => "size",
+    let example: &[&str] = match what {
+        Bench::Road => &["road"],
+        Bench::Size => &["size"],
         Bench::Broker => return broker::run(),
-        Bench::Ingest => "ingest",
-        Bench::Taps => "taps",
-        Bench::Queries => "queries",
+        Bench::Ingest => &["ingest"],
+        Bench::Fanout => &["dancers", "--", "fanout"],
+        Bench::Connect => &["dancers", "--", "connect"],
+        Bench::Slow => &["dancers", "--", "slow"],
+        Bench::Taps => &["taps"],
+        Bench::Queries => &["queries"],
     };
     let executable = root().join("target/release/pika");
     let executable = std::env::var_os("CARGO_TARGET_DIR")
@@ -40,7 +49,7 @@ pub fn run(what: Bench) -> anyhow::Result<()> {
     let executable = executable.to_string_lossy().into_owned();
     cargo_with(
         // The load runs on the same cores, and should not be what is measured.
-        &["run", "--release", "--quiet", "--package", "pika-e2e", "--example", example],
+        &[&["run", "--release", "--quiet", "--package", "pika-e2e", "--example"], example].concat(),
         &[("PIKA_BIN", executable.as_str())],
     )
 }

@@ -3,10 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that does not work fails by panicking")]
 
-use config::clock::now_ms;
-use kit::{Browser, Database, Dj, Pika, process, wait};
-use protocol::{DeskId, DeskState, DeskTopic, FloorAddress, FloorTopic, IdSource, JournalId, Play, PlayId};
-use protocol::{PlayKind, PlayReport, SetRef, Track, V1, message};
+use kit::{Browser, Database, Desk, Dj, Pika, wait};
 
 const ROUNDS: usize = 40;
 
@@ -50,71 +47,13 @@ async fn main() {
 
 /// Publishes as a desk of its own that takes the floor.
 async fn publish_rounds(pika: &Pika, database: &Database, browser: &Browser) -> Vec<f64> {
-    let desk: DeskId = "bench".parse().unwrap();
-    let mut add = process::command(&pika.data);
-    let added = add
-        .args(["token", "add", "bench", "--kind", "desk"])
-        .env("DATABASE_URL", &database.url)
-        .output()
-        .unwrap();
-    let token = String::from_utf8(added.stdout).unwrap().trim().to_owned();
-    let options = bus::Options {
-        url: format!("mqtt://bench:{token}@{}", pika.mqtt).parse().unwrap(),
-        client_id: "bench".into(),
-        subscriptions: Vec::new(),
-        will: None,
-    };
-    let (bus, mut inbox) = bus::open(options, config::Stop::new()).unwrap();
-    tokio::spawn(async move { while inbox.next().await.is_some() {} });
-    wait::until_some("the broker to know the token", || bus.is_connected().then_some(())).await;
-    let floor: FloorAddress = "tonight/main".parse().unwrap();
-    let topic = |about| floor.topic(FloorTopic::Desk(desk.clone(), about));
-    bus.keep(topic(DeskTopic::Status), "online");
-    let mut ids = IdSource::seeded(1);
-    let set = SetRef { id: ids.set(now_ms()), started_ms: now_ms(), dj: None };
-    let journal = JournalId::at(now_ms(), [7; 10]);
+    let mut desk = Desk::open(pika, database, "bench").await;
     let mut times = Vec::new();
     for round in 0..ROUNDS {
         wait::moment(150).await;
         let title = format!("From MQTT {round}");
-        let play = Play {
-            id: PlayId::derived(&desk, "bench", &title),
-            started_ms: now_ms(),
-            ended_ms: None,
-            track: Track {
-                title: Some(title.clone()),
-                artist: Some("Nova Harbor".into()),
-                ..Track::default()
-            },
-        };
-        let state = DeskState {
-            v: V1,
-            id: ids.message(now_ms()),
-            at_ms: now_ms(),
-            on_air: true,
-            hidden: false,
-            set: Some(set.clone()),
-            play_id: Some(play.id),
-            source: None,
-            app: "bench".into(),
-            queue_depth: 0,
-            answered: None,
-        };
-        let report = PlayReport {
-            v: V1,
-            id: ids.message(now_ms()),
-            at_ms: now_ms(),
-            journal,
-            seq: round as u64 + 1,
-            held_from: round as u64 + 1,
-            kind: PlayKind::Started,
-            set: set.clone(),
-            play,
-            set_ended: false,
-        };
         let published = micros();
-        bus.keep(topic(DeskTopic::State), message::write(&state));
-        assert!(bus.say(topic(DeskTopic::Play), message::write(&report)));
+        assert!(desk.plays(&title));
         times.push(seen(browser, &title).await - published);
     }
     times

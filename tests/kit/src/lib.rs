@@ -6,6 +6,7 @@
 pub mod brokers;
 pub mod browser;
 pub mod database;
+pub mod desk;
 pub mod disk;
 pub mod dj;
 pub mod fault;
@@ -22,6 +23,7 @@ pub mod wait;
 pub use brokers::Broker;
 pub use browser::{Browser, Engine};
 pub use database::Database;
+pub use desk::Desk;
 pub use dj::Dj;
 pub use phone::Phone;
 pub use process::{Pika, Program};

@@ -38,16 +38,7 @@ impl Client {
         let stream = socket.connect(broker).await?;
         stream.set_nodelay(true)?;
         let mut client = Self { stream, bytes: Vec::new() };
-        let flags = if login.is_some() { 0xc2 } else { 2 };
-        // Nobody is idle for longer than this; rumqttd refuses 0, which means for ever.
-        let [high, low] = 600u16.to_be_bytes();
-        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, flags, high, low];
-        let texts = std::iter::once(id).chain(login.iter().flat_map(|(name, token)| [name.as_str(), token]));
-        for text in texts {
-            body.extend((text.len() as u16).to_be_bytes());
-            body.extend(text.bytes());
-        }
-        client.write(&packet(0x10, &body)).await?;
+        client.write(&connect(id, login)).await?;
         match client.read_raw().await? {
             (0x20, body) if body.get(1) == Some(&0) => Ok(client),
             other => Err(io::Error::other(format!("not let in: {other:?}"))),
@@ -56,11 +47,7 @@ impl Client {
 
     /// Subscribes to [`TOPIC`] with QoS 1.
     pub async fn subscribe(&mut self) -> io::Result<()> {
-        let mut body = vec![0, 1];
-        body.extend((TOPIC.len() as u16).to_be_bytes());
-        body.extend(TOPIC.bytes());
-        body.push(1);
-        self.write(&packet(0x82, &body)).await?;
+        self.write(&subscribe(1)).await?;
         match self.read_raw().await? {
             (0x90, body) if body.get(2).is_some_and(|code| *code < 0x80) => Ok(()),
             other => Err(io::Error::other(format!("not subscribed: {other:?}"))),
@@ -137,6 +124,37 @@ fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     }
     packet.extend(body);
     packet
+}
+
+/// The first packet of a connection.
+pub fn connect(id: &str, login: Option<&(String, String)>) -> Vec<u8> {
+    let flags = if login.is_some() { 0xc2 } else { 2 };
+    // Nobody is idle for longer than this; rumqttd refuses 0, which means for ever.
+    let [high, low] = 600u16.to_be_bytes();
+    let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, flags, high, low];
+    let texts = std::iter::once(id).chain(login.iter().flat_map(|(name, token)| [name.as_str(), token]));
+    for text in texts {
+        body.extend((text.len() as u16).to_be_bytes());
+        body.extend(text.bytes());
+    }
+    packet(0x10, &body)
+}
+
+/// Asks for [`TOPIC`].
+pub fn subscribe(qos: u8) -> Vec<u8> {
+    let mut body = vec![0, 1];
+    body.extend((TOPIC.len() as u16).to_be_bytes());
+    body.extend(TOPIC.bytes());
+    body.push(qos);
+    packet(0x82, &body)
+}
+
+/// A retained QoS 0 message.
+pub fn keep(payload: &[u8]) -> Vec<u8> {
+    let mut body = (TOPIC.len() as u16).to_be_bytes().to_vec();
+    body.extend(TOPIC.bytes());
+    body.extend(payload);
+    packet(0x31, &body)
 }
 
 /// A QoS 1 message of 300 bytes.

@@ -107,6 +107,7 @@ impl<'a> ConsolePage<'a> {
                 format!("{} · {}", words.say("console"), view.floor_name),
                 html! {
                     (Clock::now(skin.assets))
+                    h1.spoken { (words.say("console")) " · " (view.floor_name) }
                     p #outcome .outcome role="status" { (outcome.unwrap_or_default()) }
                     div.deck {
                         (Crowd { view, words })

@@ -96,14 +96,6 @@ impl Server {
     async fn client(&self, from: usize, id: &str) -> std::io::Result<Client> {
         Client::connect(self.address, (from % ADDRESSES) as u8, id, self.login.as_ref()).await
     }
-
-    /// Microseconds of CPU so far, in steps of the kernel's 10 ms.
-    fn cpu_us(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.program.pid())).unwrap();
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-        ticks * 10_000.0
-    }
 }
 
 /// Acknowledgements per second.
@@ -183,7 +175,7 @@ async fn fanned_out(server: &Server) -> FanOut {
         }));
     }
     let mut publisher = server.client(0, "publisher").await.unwrap();
-    let before = server.cpu_us();
+    let before = server.program.cpu_us();
     let mut times = Vec::new();
     for id in 1..=FANNED_OUT as u16 {
         let since = Instant::now();
@@ -193,7 +185,7 @@ async fn fanned_out(server: &Server) -> FanOut {
         times.push(since.elapsed().as_secs_f64() * 1e3);
         while publisher.read().await.unwrap() != Packet::Acknowledged {}
     }
-    let used = server.cpu_us() - before;
+    let used = server.program.cpu_us() - before;
     subscribers.iter().for_each(|subscriber| subscriber.abort());
     let took = std::mem::take(&mut *took.lock().unwrap());
     let cpu_us = used / (FANNED_OUT * SUBSCRIBERS) as f64;
