@@ -471,6 +471,7 @@ fn reports(
                 set: set.clone(),
                 play,
                 set_ended,
+                is_corrected: false,
             };
             news.drafts.push((dated_ms, Draft { identity: None, report }));
             news.identities.push(identity);

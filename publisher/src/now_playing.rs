@@ -79,6 +79,16 @@ struct Heard {
     play: Play,
     identity: String,
     location: Option<Location>,
+    /// The DJ said what it really is; the source does not know better.
+    is_corrected: bool,
+}
+
+/// The newest play of an earlier process.
+#[derive(Debug, Clone)]
+pub struct Last {
+    pub play: Play,
+    pub identity: String,
+    pub is_corrected: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -108,18 +118,18 @@ impl NowPlaying {
         since_ms: i64,
         source: SourceKind,
         seen: impl IntoIterator<Item = &'a String>,
-        last: Option<(Play, String)>,
+        last: Option<Last>,
     ) {
         self.since_ms = Some(since_ms);
         for identity in seen {
             self.known.insert(self.play_id(source, identity));
         }
-        let Some((play, identity)) = last else { return };
+        let Some(Last { play, identity, is_corrected }) = last else { return };
         let ended = play.ended_ms.is_some();
         if !ended && is_fresh(play.started_ms, play.track.duration_ms, now_ms) {
             self.current = Some(play.id);
         }
-        let heard = Heard { play, identity, location: None };
+        let heard = Heard { play, identity, location: None, is_corrected };
         self.known.insert(heard.play.id);
         self.recent.push_back(heard.clone());
         self.newest = Some(heard);
@@ -157,7 +167,25 @@ impl NowPlaying {
         self.replace_waiting(now_ms, &mut decisions);
         decisions.extend(self.ended(now_ms));
         self.since_ms = None;
+        // They belong to that set, and must not be corrected into the next one.
+        self.recent.clear();
         decisions
+    }
+
+    /// The DJ takes a play back: it is not what is heard, and nothing is told of it any more.
+    pub fn taken_back(&mut self, id: PlayId) {
+        self.withdraw(id, &mut Vec::new());
+        self.current.take_if(|current| *current == id);
+    }
+
+    /// The DJ says what a play really is.
+    pub fn corrected(&mut self, play: &Play) {
+        let waiting = self.waiting.as_mut().map(|waiting| &mut waiting.heard);
+        let all = waiting.into_iter().chain(&mut self.newest).chain(&mut self.recent);
+        for heard in all.filter(|heard| heard.play.id == play.id) {
+            heard.play.track = play.track.clone();
+            heard.is_corrected = true;
+        }
     }
 
     /// The source says that nothing is played any more.
@@ -187,7 +215,8 @@ impl NowPlaying {
             before_ms = Some(started_ms);
             let track = observation.track.clean();
             let play = Play { id, started_ms, ended_ms: None, track };
-            let one = Heard { play, identity: observation.identity, location: observation.location };
+            let (identity, location) = (observation.identity, observation.location);
+            let one = Heard { play, identity, location, is_corrected: false };
             if self.correct(&one, &mut decisions) || self.known.contains(&id) {
                 continue;
             }
@@ -368,7 +397,10 @@ impl Heard {
 
     /// Takes over what is known better, and forgets nothing for a field that is empty now.
     fn learn(&mut self, better: &Heard) -> bool {
-        let (old, new) = (&self.play.track, better.play.track.clone());
+        let (old, mut new) = (&self.play.track, better.play.track.clone());
+        if self.is_corrected {
+            (new.artist, new.title, new.remix) = (old.artist.clone(), old.title.clone(), old.remix.clone());
+        }
         let track = protocol::Track {
             artist: new.artist.or_else(|| old.artist.clone()),
             title: new.title.or_else(|| old.title.clone()),
@@ -572,6 +604,45 @@ mod tests {
     }
 
     #[test]
+    fn what_the_dj_corrected_stays_corrected() {
+        let mut night = Night::with(Rules::default());
+        night.hears(20, vec![play("a", 10)]).said(&["started a now"]);
+        let mut right = night.now_playing.recent[0].play.clone();
+        right.track.title = Some("right".to_owned());
+        night.now_playing.corrected(&right);
+        let mut better = play("a", 10);
+        better.track.bpm = Some(124.0);
+        better.track.remix = Some("wrong".to_owned());
+        night.hears(22, vec![better]).said(&["corrected right now"]);
+        night.hears(400, vec![play("b", 300)]).said(&["started b now"]);
+    }
+
+    #[test]
+    fn what_the_dj_took_back_is_not_told_again() {
+        let mut night = Night::with(Rules::default());
+        night.hears(20, vec![play("a", 10)]).said(&["started a now"]);
+        let id = night.now_playing.current().expect("a");
+        night.now_playing.taken_back(id);
+        assert_eq!(night.now_playing.current(), None);
+        let mut better = play("a", 10);
+        better.track.bpm = Some(124.0);
+        night.hears(22, vec![better]).said(&[]).waits(30).said(&[]);
+    }
+
+    #[test]
+    fn what_is_learned_of_a_set_that_is_over_is_not_told_in_the_next() {
+        let mut night = Night::with(Rules::default());
+        night.hears(20, vec![play("a", 10)]).said(&["started a now"]);
+        let closed = night.now_playing.set_closed(T + 30_000);
+        night.say(closed).said(&["ended a now"]);
+        let opened = night.now_playing.set_opened(T + 40_000, T + 40_000);
+        let mut better = play("a", 10);
+        better.track.bpm = Some(124.0);
+        night.say(opened).hears(50, vec![better]).said(&[]);
+        night.hears(300, vec![play("b", 290)]).said(&["started b now"]);
+    }
+
+    #[test]
     fn a_play_can_end_by_its_length() {
         let mut timed = play("a", 0);
         timed.track.duration_ms = Some(100_000);
@@ -590,7 +661,8 @@ mod tests {
         };
         let mut second = NowPlaying::new("booth".parse().expect("a slug"), Rules::default());
         let seen = [identity.clone()];
-        second.restore(T + 30_000, T, SourceKind::VirtualDj, &seen, Some((last.clone(), identity)));
+        let earlier = Last { play: last.clone(), identity, is_corrected: false };
+        second.restore(T + 30_000, T, SourceKind::VirtualDj, &seen, Some(earlier));
         assert_eq!(second.current(), Some(last.id));
         assert_eq!(second.observe(T + 30_000, vec![play("a", 10)]), []);
     }

@@ -2,6 +2,9 @@
 //!
 //! A play is on disk before anybody hears of it, and leaves the disk when the archive's cursor has passed it.
 
+mod asked;
+
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,14 +13,18 @@ use bus::{BrokerUrl, Bus, Incoming, Outbox};
 use config::Stop;
 use config::clock::{now_ms, seed};
 use jiff::tz::TimeZone;
-use protocol::{DeskId, DeskState, DeskTopic, EventId, FloorAddress, FloorId, FloorTopic, IdSource, Info};
-use protocol::{JournalId, Message, MessageId, Play, PlayKind, PlayReport, Presence, ProducerId, SetRef};
+use protocol::{
+    DeskId, DeskRequest, DeskState, DeskTopic, EventId, FloorAddress, FloorId, FloorTopic, IdSource, Info,
+};
+use protocol::{
+    JournalId, Message, MessageId, Play, PlayId, PlayKind, PlayReport, Presence, ProducerId, SetRef,
+};
 use protocol::{Topic, V1, message};
 use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 
-use crate::journal::{Draft, Entry, Journal, Limits, OpenSet, Restored};
-use crate::now_playing::{Decision, NowPlaying};
+use crate::journal::{Draft, Entry, Journal, Limits, Memory, Restored};
+use crate::now_playing::{Decision, Last, NowPlaying};
 use crate::settings::Settings;
 use crate::sources::observation::SourceKind;
 use crate::sources::virtualdj::home::Places;
@@ -53,6 +60,9 @@ pub(crate) struct Noted {
     pub(crate) play: Play,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) set_ended: bool,
+    /// The DJ said what it really is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_corrected: bool,
 }
 
 /// Publishes what the DJ program plays until stopped. The set is taken up again at the next start.
@@ -72,6 +82,7 @@ pub async fn run(settings: Settings, home: Home, broker: BrokerUrl, stop: Stop) 
         subscriptions: vec![
             Topic::Cursor(home.event.clone(), ProducerId::from(desk.clone())).to_string(),
             topic(DeskTopic::Status).to_string(),
+            topic(DeskTopic::Requests).to_string(),
             Topic::Info(home.event.clone()).to_string(),
         ],
         will: Some((topic(DeskTopic::Status), status(Presence::Offline).into())),
@@ -81,7 +92,7 @@ pub async fn run(settings: Settings, home: Home, broker: BrokerUrl, stop: Stop) 
     bus.keep(topic(DeskTopic::Status), status(Presence::Online));
 
     let mut desk = Desk::new(desk, address, &settings, journal, bus);
-    let catch_up = desk.go_live(restored)?;
+    let catch_up = desk.start(restored)?;
     let source_stop = stop.child_token();
     let mut source =
         sources::open(&settings, Places::of_this_machine(), TimeZone::system(), catch_up, source_stop)?;
@@ -168,6 +179,15 @@ struct Desk {
     /// Judged and not yet on disk, because the disk did not take it.
     unwritten: Vec<Draft<Noted>>,
     write_failed_ms: i64,
+    /// The newest report of each play of the open set, in the order in which they were told.
+    told: VecDeque<Noted>,
+    /// The set is closed when everything is on disk.
+    is_closing: bool,
+    /// The set that was ended, if no play could tell it.
+    ended_empty: Option<SetRef>,
+    /// What is not carried out yet, because the journal cannot be written.
+    asked: Vec<DeskRequest>,
+    memory: Memory,
     now: NowPlaying,
     source: Option<SourceKind>,
     ids: IdSource,
@@ -195,6 +215,11 @@ impl Desk {
             outbox: Outbox::default(),
             unwritten: Vec::new(),
             write_failed_ms: 0,
+            told: VecDeque::new(),
+            is_closing: false,
+            ended_empty: None,
+            asked: Vec::new(),
+            memory: Memory::default(),
             source: None,
             ids: IdSource::seeded(seed()),
             bus,
@@ -205,7 +230,7 @@ impl Desk {
     }
 
     /// Takes up the set that was left open, or opens a new one. Returns what the source need not tell again.
-    fn go_live(&mut self, restored: Restored<Noted>) -> anyhow::Result<CatchUp> {
+    fn start(&mut self, restored: Restored<Noted>) -> anyhow::Result<CatchUp> {
         let now_ms = now_ms();
         for entry in restored.unconfirmed {
             self.outbox.push(entry.seq, entry);
@@ -213,57 +238,53 @@ impl Desk {
         if !self.outbox.is_empty() {
             tracing::info!(waiting = self.outbox.len(), "plays from before wait for the archive");
         }
+        self.memory = restored.memory;
         let last = restored.last_play;
         let last_ms = last.as_ref().map_or(i64::MIN, |entry| entry.at_ms);
+        if let Some(open) = &restored.open_set {
+            // An older Pika has kept the last one alone.
+            let all = last.clone().into_iter().chain(restored.of_set);
+            all.filter(|entry| entry.report.set.id == open.set.id).for_each(|entry| self.tell(entry.report));
+        }
         let open = restored.open_set.filter(|open| {
             let resumed = now_ms - last_ms.max(open.set.started_ms) < RESUME_WITHIN_MS;
-            resumed && open.floor == self.address.floor
+            let is_over = self.told.iter().any(|told| told.set_ended);
+            resumed && !is_over && open.floor == self.address.floor
         });
         let since_ms = match open {
             Some(open) => {
                 tracing::info!(set.id = %open.set.id, "the set goes on");
                 let since_ms = open.set.started_ms - WHOLE_SECONDS_MS;
                 let last = last.filter(|entry| entry.report.set.id == open.set.id);
-                let last = last.and_then(|entry| Some((entry.report.play, entry.identity?)));
+                let last = last.and_then(|entry| self.as_told(entry.report.play.id, entry.identity?));
                 let source = SourceKind::VirtualDj;
                 self.now.restore(now_ms, since_ms, source, restored.seen.iter(), last);
                 since_ms
             }
             None => {
                 if self.journal.open_set().is_some() {
-                    self.end_left_set(last)?;
+                    self.end_left_set(now_ms)?;
                 }
-                let set = SetRef { id: self.ids.set(now_ms), started_ms: now_ms, dj: self.dj.clone() };
-                tracing::info!(set.id = %set.id, floor = %self.address, "on air");
-                let open = OpenSet { floor: self.address.floor.clone(), set };
-                on_disk(|| self.journal.set_opened(open)).context("write the new set to the journal")?;
-                let since_ms = now_ms - WHOLE_SECONDS_MS;
-                let decisions = self.now.set_opened(now_ms, since_ms);
-                self.note(decisions);
-                since_ms
+                self.open_set().context("write the new set to the journal")?;
+                now_ms - WHOLE_SECONDS_MS
             }
         };
         self.tell_state();
         Ok(CatchUp { seen: restored.seen, since_ms: since_ms.min(now_ms - STILL_HEARD_MS) })
     }
 
+    /// A play as it was told last, unless it was taken back.
+    fn as_told(&self, play: PlayId, identity: String) -> Option<Last> {
+        let told = self.told.iter().find(|told| told.play.id == play)?;
+        let (play, is_corrected) = (told.play.clone(), told.is_corrected);
+        (told.kind != PlayKind::Withdrawn).then_some(Last { play, identity, is_corrected })
+    }
+
     /// Nobody ended the set of the other night. It ended with its last play.
-    fn end_left_set(&mut self, last: Option<Entry<Noted>>) -> anyhow::Result<()> {
-        if let Some(entry) = last.filter(|entry| !entry.report.set_ended) {
-            let mut play = entry.report.play;
-            let length_ms = play.track.duration_ms.unwrap_or(STILL_HEARD_MS);
-            play.ended_ms = play.ended_ms.or(Some(play.started_ms.saturating_add(length_ms)));
-            let report = Noted {
-                id: self.ids.message(now_ms()),
-                kind: PlayKind::Ended,
-                play,
-                set_ended: true,
-                ..entry.report
-            };
-            self.unwritten.push(Draft { identity: None, report });
-            self.write();
-        }
-        on_disk(|| self.journal.set_closed()).context("close the old set in the journal")
+    fn end_left_set(&mut self, now_ms: i64) -> anyhow::Result<()> {
+        self.close_set(None, now_ms);
+        anyhow::ensure!(!self.is_closing, "the old set cannot be closed in the journal; see the lines above");
+        Ok(())
     }
 
     fn source(&mut self, event: SourceEvent) {
@@ -307,6 +328,17 @@ impl Desk {
                 self.outbox.archived_by(info.term);
                 self.check_floor(&info);
             }
+            Incoming::Message {
+                topic: Topic::Floor(_, FloorTopic::Desk(_, DeskTopic::Requests)),
+                message,
+                ..
+            } => {
+                match message {
+                    Message::DeskRequests(asked) => self.asked = asked.requests,
+                    _ => self.asked.clear(),
+                }
+                self.carry_out();
+            }
             // An old connection of ours was buried just now; we are alive.
             Incoming::Message { message: Message::DeskStatus(Presence::Offline), .. } => {
                 let topic = self.address.topic(FloorTopic::Desk(self.id.clone(), DeskTopic::Status));
@@ -333,9 +365,11 @@ impl Desk {
         let now_ms = now_ms();
         let decisions = self.now.tick(now_ms);
         self.note(decisions);
-        if !self.unwritten.is_empty() && now_ms - self.write_failed_ms > 1_000 {
+        let waits = !self.unwritten.is_empty() || self.is_closing;
+        if waits && now_ms - self.write_failed_ms > 1_000 {
             self.write();
         }
+        self.carry_out();
         if self.outbox.rewind_if_stuck(now_ms) {
             tracing::warn!(waiting = self.outbox.len(), "the archive has not confirmed; sending again");
         }
@@ -349,9 +383,14 @@ impl Desk {
 
     /// Writes down what was decided, then tells which play is on.
     fn note(&mut self, decisions: Vec<Decision>) {
-        if decisions.is_empty() {
-            return;
+        if !decisions.is_empty() {
+            self.draft(decisions);
+            self.write();
         }
+    }
+
+    /// What was decided, as reports that are not on disk yet.
+    fn draft(&mut self, decisions: Vec<Decision>) {
         let Some(open) = self.journal.open_set().cloned() else { return };
         let mut passed = Vec::new();
         for decision in decisions {
@@ -363,7 +402,9 @@ impl Desk {
                     let identity = (kind == PlayKind::Started).then_some(identity);
                     let id = self.ids.message(now_ms());
                     let (floor, set) = (open.floor.clone(), open.set.clone());
-                    let report = Noted { id, floor, kind, set, play, set_ended: false };
+                    let is_corrected =
+                        self.told.iter().any(|told| told.play.id == play.id && told.is_corrected);
+                    let report = Noted { id, floor, kind, set, play, set_ended: false, is_corrected };
                     self.unwritten.push(Draft { identity, report });
                 }
                 Decision::Passed { identity } => passed.push(identity),
@@ -375,7 +416,6 @@ impl Desk {
             // They are judged again after a restart, and passed again.
             tracing::warn!("cannot write to the journal: {:#}", anyhow::Error::from(error));
         }
-        self.write();
     }
 
     fn write(&mut self) {
@@ -385,6 +425,7 @@ impl Desk {
                 Ok(entries) => {
                     self.unwritten.clear();
                     for entry in entries {
+                        self.tell(entry.report.clone());
                         self.outbox.push(entry.seq, entry);
                     }
                 }
@@ -399,25 +440,40 @@ impl Desk {
                 }
             }
         }
+        if self.is_closing {
+            match on_disk(|| self.journal.set_closed()) {
+                Ok(()) => self.is_closing = false,
+                Err(error) => {
+                    self.write_failed_ms = now_ms();
+                    tracing::error!(
+                        "cannot close the set in the journal: {:#}; trying again",
+                        anyhow::Error::from(error)
+                    );
+                }
+            }
+        }
         self.tell_state();
     }
 
     /// The state goes before the play it names, so that late plays are told from the current one.
     fn tell_state(&mut self) {
         let now_ms = now_ms();
-        let set = self.journal.open_set().map(|open| open.set.clone());
+        let open = self.journal.open_set().filter(|_| !self.is_closing).map(|open| open.set.clone());
+        let play_id = self.now.current();
+        // Another play is on: it is shown.
+        self.memory.hidden.take_if(|hidden| play_id.is_some_and(|play_id| play_id != *hidden));
         let state = DeskState {
             v: V1,
             id: self.ids.message(now_ms),
             at_ms: now_ms,
-            on_air: set.is_some(),
-            hidden: false,
-            set,
-            play_id: self.now.current(),
+            on_air: open.is_some(),
+            hidden: play_id.is_some() && self.memory.hidden == play_id,
+            set: open.or_else(|| self.ended_empty.clone()),
+            play_id,
             source: self.source.map(|source| source.to_string()),
             app: concat!("pika ", env!("CARGO_PKG_VERSION")).to_owned(),
             queue_depth: self.outbox.len() as u64,
-            answered: None,
+            answered: self.memory.answered.back().copied(),
         };
         let same = |told: &DeskState| {
             let told = DeskState { id: state.id, at_ms: state.at_ms, ..told.clone() };

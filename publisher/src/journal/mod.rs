@@ -6,12 +6,12 @@
 mod frame;
 mod replay;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use protocol::{FloorId, JournalId, SetRef};
+use protocol::{FloorId, JournalId, MessageId, PlayId, SetRef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,17 @@ pub struct OpenSet {
     pub set: SetRef,
 }
 
+/// What a desk has to know again after a restart, beside its reports.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Requests that were dealt with, the newest at the end.
+    #[serde(default)]
+    pub answered: VecDeque<MessageId>,
+    /// The play that is kept from the floor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<PlayId>,
+}
+
 /// What was on disk when the journal was opened.
 #[derive(Debug, Clone)]
 pub struct Restored<R> {
@@ -74,6 +85,9 @@ pub struct Restored<R> {
     pub seen: HashSet<String>,
     /// The newest entry with an identity.
     pub last_play: Option<Entry<R>>,
+    /// What was said since the open set was opened, oldest first, confirmed or not.
+    pub of_set: Vec<Entry<R>>,
+    pub memory: Memory,
     /// Where bytes that could not be read were put, if there were any.
     pub damaged: Option<PathBuf>,
 }
@@ -160,6 +174,8 @@ impl<R: Serialize + DeserializeOwned + Clone> Journal<R> {
             unconfirmed: journal.state.held.iter().cloned().collect(),
             seen: journal.state.seen.iter().cloned().collect(),
             last_play: journal.state.last.clone(),
+            of_set: journal.state.kept.iter().cloned().collect(),
+            memory: journal.state.memory.clone(),
             damaged,
         };
         Ok((journal, restored))
@@ -216,6 +232,11 @@ impl<R: Serialize + DeserializeOwned + Clone> Journal<R> {
 
     pub fn set_closed(&mut self) -> Result<(), WriteError> {
         self.write_records(vec![Record::SetClosed])
+    }
+
+    /// Replaces what is remembered beside the reports.
+    pub fn remember(&mut self, memory: Memory) -> Result<(), WriteError> {
+        self.write_records(vec![Record::Memory { memory }])
     }
 
     /// Remembers plays that were judged not worth a report, so that they are not judged again.

@@ -7,10 +7,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{self, Frame};
-use super::{Entry, OpenSet};
+use super::{Entry, Memory, OpenSet};
 
 /// Plays older than so many are not remembered as seen: several long nights.
 const SEEN_MAX: usize = 4096;
+
+/// Of a set, only so many reports are kept when they are confirmed: several long nights as well.
+const KEPT_MAX: usize = 4096;
 
 /// A line of the journal.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,6 +36,13 @@ pub(super) enum Record<R> {
     Last {
         entry: Entry<R>,
     },
+    /// A confirmed entry of the open set.
+    Kept {
+        entry: Entry<R>,
+    },
+    Memory {
+        memory: Memory,
+    },
     Entry {
         entry: Entry<R>,
     },
@@ -50,6 +60,9 @@ pub(super) struct State<R> {
     pub(super) held: VecDeque<Entry<R>>,
     pub(super) open_set: Option<OpenSet>,
     pub(super) last: Option<Entry<R>>,
+    /// Entries since the open set was opened.
+    pub(super) kept: VecDeque<Entry<R>>,
+    pub(super) memory: Memory,
     pub(super) seen: VecDeque<String>,
     seen_set: BTreeSet<String>,
 }
@@ -118,6 +131,8 @@ impl<R: Clone> State<R> {
             held: VecDeque::new(),
             open_set: None,
             last: None,
+            kept: VecDeque::new(),
+            memory: Memory::default(),
             seen: VecDeque::new(),
             seen_set: BTreeSet::new(),
         }
@@ -134,9 +149,17 @@ impl<R: Clone> State<R> {
             Record::Seen { identities } => {
                 identities.into_iter().for_each(|identity| self.remember(identity))
             }
-            Record::SetOpened { open } => self.open_set = Some(open),
-            Record::SetClosed => self.open_set = None,
+            Record::SetOpened { open } => {
+                self.kept.clear();
+                self.open_set = Some(open);
+            }
+            Record::SetClosed => {
+                self.kept.clear();
+                self.open_set = None;
+            }
             Record::Last { entry } => self.last = Some(entry),
+            Record::Kept { entry } => self.keep(entry),
+            Record::Memory { memory } => self.memory = memory,
             Record::Entry { entry } => {
                 if entry.seq != self.next_seq() || entry.at_ms <= self.last_at_ms {
                     return false;
@@ -145,6 +168,9 @@ impl<R: Clone> State<R> {
                 if let Some(identity) = &entry.identity {
                     self.remember(identity.clone());
                     self.last = Some(entry.clone());
+                }
+                if self.open_set.is_some() {
+                    self.keep(entry.clone());
                 }
                 self.held.push_back(entry);
             }
@@ -168,8 +194,21 @@ impl<R: Clone> State<R> {
         }
         records.extend(self.open_set.clone().map(|open| Record::SetOpened { open }));
         records.extend(self.last.clone().map(|entry| Record::Last { entry }));
+        // Those that are held follow as entries.
+        let confirmed = self.kept.iter().filter(|entry| entry.at_ms <= first_held);
+        records.extend(confirmed.cloned().map(|entry| Record::Kept { entry }));
+        if self.memory != Memory::default() {
+            records.push(Record::Memory { memory: self.memory.clone() });
+        }
         records.extend(self.held.iter().cloned().map(|entry| Record::Entry { entry }));
         records
+    }
+
+    fn keep(&mut self, entry: Entry<R>) {
+        self.kept.push_back(entry);
+        if self.kept.len() > KEPT_MAX {
+            self.kept.pop_front();
+        }
     }
 
     fn remember(&mut self, identity: String) {

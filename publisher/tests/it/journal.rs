@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use pika_publisher::journal::{Draft, Entry, Journal, Limits, OpenError, OpenSet, Restored, WriteError};
+use pika_publisher::journal::{
+    Draft, Entry, Journal, Limits, Memory, OpenError, OpenSet, Restored, WriteError,
+};
 use proptest::prelude::*;
-use protocol::{SetId, SetRef};
+use protocol::{MessageId, SetId, SetRef};
 
 const FILE: &str = "plays.journal";
 
@@ -238,4 +240,34 @@ proptest! {
             prop_assert_eq!(found.seen.len() as u64, next - 1);
         }
     }
+}
+
+#[test]
+fn what_was_said_in_the_open_set_is_known_after_it_is_confirmed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let limits = Limits { confirmed_bytes_max: 10, ..Limits::default() };
+    let (mut journal, _) = Texts::open(dir.path(), limits, 1000, [1; 16]).expect("the journal opens");
+    journal.append(1000, vec![draft("before the set")]).expect("written");
+    journal.set_opened(some_set()).expect("written");
+    let mut said = Vec::new();
+    for n in 0..20 {
+        let text = format!("{n}");
+        let unnamed = Draft { identity: None, report: text.clone() };
+        journal.append(2000 + n, vec![unnamed]).expect("written");
+        said.push(text);
+        // Written anew almost each time.
+        journal.confirm(n as u64).expect("written");
+    }
+    let memory = Memory { answered: [MessageId::at(1, [1; 10])].into(), hidden: None };
+    journal.remember(memory.clone()).expect("written");
+    journal.confirm(20).expect("written");
+    let restored = after_a_crash(dir.path());
+    let texts = |restored: &Restored<String>| -> Vec<String> {
+        restored.of_set.iter().map(|entry| entry.report.clone()).collect()
+    };
+    let known = texts(&restored);
+    assert!(known.ends_with(&said) && restored.memory == memory, "{known:?}");
+    journal.set_closed().expect("written");
+    let restored = after_a_crash(dir.path());
+    assert!(restored.of_set.is_empty() && restored.memory == memory);
 }
