@@ -73,6 +73,7 @@ async fn a_dead_desk_is_no_signal_and_not_a_song_that_plays() {
     browser.sees("#now .signal", "NOW PLAYING").await;
     publisher.kill();
     browser.sees("#now .signal", "NO SIGNAL").await;
+    browser.sees("#now .since", "since ").await;
     browser.sees("#now .title", "Unfinished").await;
     browser.close().await;
 }

@@ -202,6 +202,8 @@ impl Render for Song<'_> {
         let Self { play, view, words, mine } = *self;
         let track = &play.track;
         let dj = view.now.as_ref().and_then(|now| now.dj.as_ref());
+        // Nobody knows how long it has been on since the DJ was heard last, so nothing counts on.
+        let counts = (view.signal == Signal::Live).then_some(play.started_ms);
         html! {
             (Record { id: play.id })
             div.words { (Title { track, words }) }
@@ -209,7 +211,7 @@ impl Render for Song<'_> {
                 @if let Some(bpm) = track.bpm { li { b { (bpm.round()) } " BPM" } }
                 @if let Some(key) = &track.key { li { (words.say("key")) " " b { (key) } } }
                 li {
-                    time.since datetime=(times::machine(play.started_ms)) data-since=(play.started_ms) data-words=(words.say("on-for")) {
+                    time.since datetime=(times::machine(play.started_ms)) data-since=[counts] data-words=(words.say("on-for")) {
                         (words.with("since", [("time", times::clock(play.started_ms, &view.time_zone).into())]))
                     }
                 }
