@@ -39,7 +39,8 @@ fn an_archive_moves_from_engine_to_engine_and_back_and_stays_the_same() {
         assert_eq!(fs::read_to_string(&file).unwrap(), SAMPLE, "after the {machine}");
         let (printed, said) = pika(&data, &["export", "--format", "jsonl"], settings);
         assert_eq!(printed, SAMPLE);
-        assert!(said.contains("30 rows") && !said.contains('\r'), "no progress without a terminal: {said}");
+        let rows = format!("{} rows", SAMPLE.lines().count() - 2);
+        assert!(said.contains(&rows) && !said.contains('\r'), "no progress without a terminal: {said}");
     }
     #[cfg(unix)]
     {
@@ -57,7 +58,8 @@ fn a_damaged_dump_changes_nothing() {
     fs::write(&file, lines[..lines.len() - 3].join("\n") + "\n").unwrap();
     let (status, said) = refused(data, &["import", text(&file)], &[]);
     assert_eq!(status, 1);
-    assert!(said.contains("cut.jsonl: the dump ends after line 29 without its last line"), "{said}");
+    let end = format!("cut.jsonl: the dump ends after line {} without its last line", lines.len() - 3);
+    assert!(said.contains(&end), "{said}");
     let (out, _) = pika(data, &["export", "--format", "jsonl"], &[]);
     assert_eq!(out.lines().count(), 2, "a header and an end, no row");
 }
