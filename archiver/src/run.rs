@@ -468,6 +468,9 @@ impl Archiver {
                 live.floor.desk_status(&desk, presence, now_ms)
             }
             (FloorTopic::Desk(desk, DeskTopic::State), Message::DeskState(state)) => {
+                if let Some(answered) = state.answered {
+                    live.requests.answered(&desk, answered);
+                }
                 live.floor.desk_state(&desk, state, now_ms)
             }
             (FloorTopic::Desk(desk, DeskTopic::Status | DeskTopic::State), Message::Cleared) => {

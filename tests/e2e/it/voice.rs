@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kit::mosquitto::{Subscriber, publish};
-use kit::{Database, Dj, Pika, process, wait};
+use kit::process::{self, Program};
+use kit::proxy::Proxy;
+use kit::{Database, Dj, Pika, wait};
 use protocol::{IdSource, JournalId, MessageId, PlayId};
 use serde_json::{Value, json};
 
@@ -25,7 +27,11 @@ struct Console {
 
 impl Console {
     async fn open(pika: &Pika, database: &Database) -> Self {
-        let mut add = process::command(&pika.data);
+        Self::open_at(&pika.mqtt, &pika.data, database).await
+    }
+
+    async fn open_at(mqtt: &str, data: &Path, database: &Database) -> Self {
+        let mut add = process::command(data);
         add.args(["token", "add", "console", "--kind", "service"]).env("DATABASE_URL", &database.url);
         let added = add.output().unwrap();
         assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
@@ -33,13 +39,17 @@ impl Console {
         let mut ids = IdSource::seeded(7);
         let journal = ids.journal(now_ms());
         let mut console = Self { mqtt: String::new(), token, ids, journal, seq: 0, cursor: None };
-        console.connects(pika).await;
+        console.connects_to(mqtt).await;
         console
     }
 
     /// Finds the broker, and is let in.
     async fn connects(&mut self, pika: &Pika) {
-        self.mqtt = pika.mqtt.clone();
+        self.connects_to(&pika.mqtt).await;
+    }
+
+    async fn connects_to(&mut self, mqtt: &str) {
+        self.mqtt = mqtt.to_owned();
         let audience = json!({"v": 1, "id": self.id(), "at_ms": now_ms(), "sockets": {}});
         self.publishes("pika/v1/tonight/audience/console", &audience, true).await;
         self.cursor = Some(self.hears("pika/v1/tonight/cursor/console"));
@@ -63,23 +73,38 @@ impl Console {
         .await;
     }
 
-    async fn says_at(&mut self, at_ms: i64, input: Value) -> Value {
+    /// Says it once; nothing tells whether anybody has heard it.
+    async fn sends(&mut self, at_ms: i64, input: Value) -> Value {
         self.seq += 1;
         let report = json!({
-            "v": 1, "id": self.id(), "at_ms": at_ms, "journal": self.journal, "seq": self.seq, "held_from": 1,
+            "v": 1, "id": self.id(), "at_ms": at_ms, "journal": self.journal, "seq": self.seq, "held_from": self.seq,
             "input": input,
         });
-        // Sent again until it is stored, as a web app does: an archiver that is being started does not hear it.
-        let expected = format!("\"seq\":{}}}", self.seq);
-        let tries = AtomicUsize::new(0);
+        self.repeats(&report).await;
+        report
+    }
+
+    async fn repeats(&self, report: &Value) {
+        self.publishes("pika/v1/tonight/main/in/console", report, false).await;
+    }
+
+    /// Sends it again until it is stored, as a web app does: an archiver that is being started does not hear it.
+    async fn is_stored(&self, report: &Value) {
+        let expected = format!("\"seq\":{}}}", report["seq"]);
+        let tries = AtomicUsize::new(1);
         wait::until("an input to be stored", || async {
             if tries.fetch_add(1, Ordering::Relaxed).is_multiple_of(50) {
-                self.publishes("pika/v1/tonight/main/in/console", &report, false).await;
+                self.repeats(report).await;
             }
             let lines = self.cursor.as_ref().map(Subscriber::lines).unwrap_or_default();
             if lines.iter().any(|line| line.contains(&expected)) { Ok(()) } else { Err(lines.join("\n")) }
         })
         .await;
+    }
+
+    async fn says_at(&mut self, at_ms: i64, input: Value) -> Value {
+        let report = self.sends(at_ms, input).await;
+        self.is_stored(&report).await;
         report
     }
 
@@ -108,6 +133,15 @@ fn payload(line: &str) -> Value {
     serde_json::from_str(line.split_once(' ').unwrap().1).unwrap()
 }
 
+/// Waits until the last that was said is that there is nothing.
+async fn is_cleared(heard: &Subscriber) {
+    wait::until("the topic to be cleared", || async {
+        let lines = heard.lines();
+        if lines.last().is_some_and(|line| line.ends_with("(null)")) { Ok(()) } else { Err(lines.join("\n")) }
+    })
+    .await;
+}
+
 async fn an_announcement_comes_and_goes(database: Database, folder: &Path) {
     let dj = Dj::new(folder);
     let pika = up(folder, &database, &dj, &[]).await;
@@ -130,17 +164,13 @@ async fn an_announcement_comes_and_goes(database: Database, folder: &Path) {
     let until_ms = now_ms() + 1_500;
     console.says(json!({"kind": "announce", "text": "Last bus", "until_ms": until_ms})).await;
     said.prints("Last bus").await;
-    said.prints("(null)").await;
+    is_cleared(&said).await;
     assert!(now_ms() >= until_ms);
     assert!(!said.lines().iter().any(|line| line.contains("Welcome")));
     console.says(json!({"kind": "announce", "text": "Once more"})).await;
     said.prints("Once more").await;
     console.says(json!({"kind": "announce", "text": "\u{200b}"})).await;
-    wait::until("it to be cleared", || async {
-        let lines = said.lines();
-        if lines.last().unwrap().ends_with("(null)") { Ok(()) } else { Err(lines.join("\n")) }
-    })
-    .await;
+    is_cleared(&said).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,6 +266,80 @@ async fn a_poll_is_answered_on_sqlite() {
 async fn a_poll_is_answered_on_postgres() {
     let folder = tempfile::tempdir().unwrap();
     a_poll_is_answered(Database::postgres(), folder.path()).await;
+}
+
+/// A broker that stays, and an archiver whose way to the database can be cut.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_goes_on_while_the_database_is_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("server");
+    std::fs::create_dir_all(&data).unwrap();
+    let database = Database::postgres();
+    let mut broker = process::command(&data);
+    broker.arg("broker").env("DATABASE_URL", &database.url);
+    let _broker = Program::start(broker, &data, "broker");
+    let runtime = process::runtime(&data, "runtime-broker.json", None).await;
+    let mqtt = runtime["mqtt"].as_str().unwrap().to_owned();
+    let mut console = Console::open_at(&mqtt, &data, &database).await;
+
+    let server = database.url.split('@').nth(1).unwrap().split('/').next().unwrap();
+    let cable = Proxy::to(server).await;
+    let (url, login) = (database.url.replace(server, &cable.address), format!("console:{}", console.token));
+    let archiver = |name: &str| {
+        let data = folder.path().join(name);
+        let mut archiver = process::command(&data);
+        archiver.arg("archiver").env("DATABASE_URL", &url);
+        archiver.env("PIKA_BROKER_URL", format!("mqtt://{login}@{mqtt}"));
+        Program::start(archiver, &data, "archiver")
+    };
+    let mut first = archiver("first");
+    let public =
+        |about: &str| Subscriber::start(&mqtt, &["-v", "-t", &format!("pika/v1/tonight/main/{about}")]);
+    let (said, poll) = (public("announcement"), public("poll"));
+    let poll_id = console.id();
+    console
+        .says(json!({"kind": "ask_poll", "poll_id": poll_id, "question": "Again?", "options": ["Yes", "No"]}))
+        .await;
+    let vote = |dancer: &str, option: u8| json!({"kind": "vote", "poll_id": poll_id, "dancer": dancer, "option": option});
+    console.says(vote("one", 0)).await;
+    poll_is(&poll, false, [1, 0]).await;
+
+    // The database goes; who is there counts on, and says what is new.
+    cable.cut();
+    let mut waiting = vec![console.sends(now_ms(), vote("two", 1)).await];
+    poll_is(&poll, false, [1, 1]).await;
+    let until_ms = now_ms() + 6_000;
+    let text = json!({"kind": "announce", "text": "Lost: one shoe", "until_ms": until_ms});
+    waiting.push(console.sends(now_ms(), text).await);
+    said.prints("Lost: one shoe").await;
+
+    // Who comes then has nothing but what was published: it is shown on, taken away when it is over, and counted on.
+    first.kill();
+    let second = archiver("second");
+    wait::until_some("it to find no database", || {
+        second.log().contains("the database is away").then_some(())
+    })
+    .await;
+    let now = public("now");
+    now.prints("\"state\":\"idle\"").await;
+    waiting.push(console.sends(now_ms(), vote("three", 1)).await);
+    poll_is(&poll, false, [1, 2]).await;
+    is_cleared(&said).await;
+    assert!(now_ms() >= until_ms, "{:?}", said.lines());
+
+    // It is back, and nothing is lost or counted twice.
+    cable.mend();
+    for report in &waiting {
+        console.repeats(report).await;
+        console.is_stored(report).await;
+    }
+    poll_is(&poll, false, [1, 2]).await;
+    let store = database.store();
+    let asked = store.polls_of_event(&"tonight".parse().unwrap()).await.unwrap();
+    assert_eq!(asked[0].options, [("Yes".into(), 1), ("No".into(), 2)]);
+    let last = store.last_announcement(&"tonight/main".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((last.text.as_str(), last.until_ms), ("Lost: one shoe", Some(until_ms)));
+    store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
