@@ -1,5 +1,6 @@
 //! Serves until stopped: one task feeds the hub, one accepts, one a connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -65,13 +66,15 @@ pub async fn run(
     ));
 
     let tasks = TaskTracker::new();
-    let routes = web::routes(App::new(settings, hub, taps, plain, sources, stop.clone(), tasks.clone())?)?;
+    let app = App::new(settings, hub, taps, plain, sources, stop.clone(), tasks.clone())?;
+    let routes = web::routes(app.clone())?;
+    let app = Arc::new(app);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     let peer = Peer(peer.ip());
-                    tasks.spawn(connection(stream, peer, routes.clone(), stop.clone()));
+                    tasks.spawn(connection(stream, peer, app.clone(), routes.clone(), stop.clone()));
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: those who are here go on, newcomers wait.
@@ -97,9 +100,18 @@ pub async fn run(
     Ok(())
 }
 
-async fn connection(stream: TcpStream, peer: Peer, routes: Router, stop: Stop) {
+async fn connection(stream: TcpStream, peer: Peer, app: Arc<App>, routes: Router, stop: Stop) {
     // Fails only on a socket that is gone already.
     let _ = stream.set_nodelay(true);
+    let first = tokio::time::timeout(HEADER_TIMEOUT, web::at_the_door(&app, stream, peer));
+    let stream = tokio::select! {
+        first = first => match first {
+            Ok(Some(stream)) => stream,
+            _ => return,
+        },
+        () = stop.cancelled() => return,
+    };
+    drop(app);
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(16 * 1024);
     let routes = tower::util::MapRequest::new(routes, move |mut request: Request<Incoming>| {

@@ -24,5 +24,6 @@ mod phones;
 mod reactions;
 mod road;
 mod size;
+mod sockets;
 mod tunnel;
 mod voice;

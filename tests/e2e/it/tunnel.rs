@@ -10,14 +10,18 @@ use kit::{Database, Dj, Pika, wait};
 use crate::road::archived;
 
 /// A WebSocket client that does as it is told, nonsense included.
-struct Raw {
-    stream: TcpStream,
+pub struct Raw {
+    pub stream: TcpStream,
     waiting: Vec<u8>,
 }
 
 fn handshake(web: &str, more: &str) -> String {
+    handshake_at("/mqtt", web, more)
+}
+
+fn handshake_at(path: &str, web: &str, more: &str) -> String {
     format!(
-        "GET /mqtt HTTP/1.1\r\nHost: {web}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {web}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
     )
 }
@@ -33,9 +37,16 @@ fn refused(web: &str, more: &str) -> (u16, String) {
 
 impl Raw {
     fn open(web: &str) -> Self {
-        let mut stream = TcpStream::connect(web).unwrap();
+        let (raw, head) = Self::open_at(TcpStream::connect(web).unwrap(), "/mqtt", web, MQTT, b"");
+        assert!(head.contains("sec-websocket-protocol: mqtt\r\n"), "{head}");
+        raw
+    }
+
+    /// A WebSocket at that path, with more header lines and the first bytes right behind them; and what the server
+    /// answered.
+    pub fn open_at(mut stream: TcpStream, path: &str, web: &str, more: &str, early: &[u8]) -> (Self, String) {
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream.write_all(handshake(web, MQTT).as_bytes()).unwrap();
+        stream.write_all(&[handshake_at(path, web, more).as_bytes(), early].concat()).unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -43,14 +54,11 @@ impl Raw {
             head.push(byte[0]);
         }
         let head = String::from_utf8(head).unwrap().to_lowercase();
-        assert!(
-            head.starts_with("http/1.1 101") && head.contains("sec-websocket-protocol: mqtt\r\n"),
-            "{head}"
-        );
-        Self { stream, waiting: Vec::new() }
+        assert!(head.starts_with("http/1.1 101"), "{head}");
+        (Self { stream, waiting: Vec::new() }, head)
     }
 
-    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![first];
         match payload.len() {
             short @ 0..=125 => frame.push(0x80 | short as u8),
@@ -69,12 +77,12 @@ impl Raw {
         frame
     }
 
-    fn send(&mut self, first: u8, payload: &[u8]) {
+    pub fn send(&mut self, first: u8, payload: &[u8]) {
         self.stream.write_all(&Self::frame(first, payload)).unwrap();
     }
 
     /// The next frame: its first byte and its payload. `None` when the server has hung up.
-    fn next(&mut self) -> Option<(u8, Vec<u8>)> {
+    pub fn next(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut head = [0u8; 2];
         self.stream.read_exact(&mut head).ok()?;
         assert!(head[1] < 127, "the server neither masks nor sends long frames");

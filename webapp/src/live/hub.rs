@@ -145,6 +145,7 @@ impl Played {
 #[derive(Debug, Clone, Default)]
 pub struct Hub {
     floors: Arc<RwLock<HashMap<FloorAddress, Floor>>>,
+    changes: watch::Sender<()>,
 }
 
 /// Counts an open socket for as long as it is held.
@@ -162,6 +163,11 @@ impl Hub {
     pub fn watch(&self, floor: &FloorAddress) -> Option<watch::Receiver<State>> {
         let floors = self.floors.read().unwrap_or_else(PoisonError::into_inner);
         floors.get(floor).map(|floor| floor.state.subscribe())
+    }
+
+    /// Told when any floor has changed.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Takes a seat among the floor's listeners.
@@ -208,6 +214,7 @@ impl Hub {
                 let next = floor.state.borrow().next(view);
                 if let Some(next) = next {
                     floor.state.send_replace(next);
+                    self.changes.send_replace(());
                 }
                 return;
             }
@@ -227,6 +234,7 @@ impl Hub {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|address, _| floors.contains(address));
+        self.changes.send_replace(());
     }
 }
 

@@ -104,6 +104,11 @@ impl ClientFrames {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Nothing has begun that has not ended.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.piece.is_none() && self.text.is_none()
+    }
+
     pub(super) fn next(&mut self) -> Option<ClientFrame> {
         loop {
             if let Some(piece) = &mut self.piece {

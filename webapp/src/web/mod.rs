@@ -19,6 +19,7 @@ mod socket;
 mod taps;
 mod tunnel;
 mod visitor;
+mod writers;
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,7 +52,9 @@ use desk::Desks;
 use limits::Limits;
 use presence::Presence;
 pub use problem::Problem;
+pub(crate) use socket::at_the_door;
 use visitor::Visitor;
+use writers::Writers;
 
 /// What every handler can ask. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -69,6 +72,7 @@ pub struct App {
     stop: Stop,
     /// Sockets outlive their request; a stop waits for them here.
     tasks: TaskTracker,
+    writers: Writers,
     sockets: Arc<AtomicUsize>,
     tunnels: Arc<AtomicUsize>,
     /// Host and port of the broker, when it speaks plain TCP.
@@ -94,6 +98,7 @@ impl App {
         let secret = secret.map_or_else(random, Ok).context("draw a secret for cookies")?;
         let address_header = settings.address_header.parse().context("read web.address_header")?;
         let Sources { store, own_desks } = sources;
+        let writers = Writers::start(&hub, &stop, &tasks)?;
         Ok(Self {
             address_header,
             hub,
@@ -106,6 +111,7 @@ impl App {
             assets: Arc::new(Assets::load()),
             stop,
             tasks,
+            writers,
             sockets: Arc::default(),
             tunnels: Arc::default(),
             broker: broker.map(Arc::new),

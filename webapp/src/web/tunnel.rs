@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use crate::web::frames::{
     ClientFrame, ClientFrames, close_frame, handshake, is_ours, pong_frame, upgrade_headers,
 };
-use crate::web::socket::{Place, write};
+use crate::web::socket::Place;
 use crate::web::{App, Problem};
 
 /// A broker beside us answers at once.
@@ -29,6 +29,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the broker may take to notice that a client has gone.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// A client that takes nothing for this long is gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Held for each direction of each client. When one side does not take what is in it, the other is not read.
 const BUFFER_BYTES: usize = 4 * 1024;
@@ -171,4 +174,10 @@ async fn downstream(
             () = stop.cancelled() => return write(&mut client, &close_frame(1012)).await,
         }
     }
+}
+
+async fn write(client: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<()> {
+    timeout(WRITE_TIMEOUT, client.write_all(bytes))
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
