@@ -241,7 +241,8 @@ impl Crowd {
         phone.rest = Vec::new();
     }
 
-    fn turn(&mut self, wait: Duration) {
+    /// Reads what is there, or what comes within that time.
+    pub fn turn(&mut self, wait: Duration) {
         let mut events = Events::with_capacity(2048);
         match self.poll.poll(&mut events, Some(wait)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return,

@@ -128,6 +128,11 @@ fn tell(system: &mut System, crowd: &mut Crowd, changes: usize) -> Told {
     // What came after the last one belongs to it.
     crowd.linger(Duration::from_millis(600));
     let counts = crowd.counts.since(counts);
+    if let Some(failure) = crowd.failures.first() {
+        // Whoever is lost has nothing, however well the others are served.
+        eprintln!("  {} lost, the first by {failure}", crowd.failures.len());
+        last_ms.fill(f64::INFINITY);
+    }
     Told {
         cpu_us: (system.cpu_us() - cpu) / counts.deliveries as f64,
         last_ms: table::quantile(last_ms, 0.5),
