@@ -68,7 +68,7 @@ pub async fn run(
     let tasks = TaskTracker::new();
     let app = App::new(settings, hub, taps, plain, sources, stop.clone(), tasks.clone())?;
     let routes = web::routes(app.clone())?;
-    let app = Arc::new(app);
+    let (broken, app) = (app.broken(), Arc::new(app));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -86,6 +86,11 @@ pub async fn run(
             ended = &mut feeding => {
                 stop.cancel();
                 return Err(anyhow::anyhow!("the feed of the pages broke off: {ended:?}"));
+            }
+            // So would phones that are no longer told.
+            () = broken.cancelled() => {
+                stop.cancel();
+                return Err(anyhow::anyhow!("a thread that writes to sockets broke off"));
             }
             () = stop.cancelled() => break,
         }

@@ -62,6 +62,7 @@ const WAKE: Token = Token(usize::MAX);
 pub(super) struct Writers {
     doors: Arc<[Door]>,
     next: Arc<AtomicUsize>,
+    broken: Stop,
 }
 
 #[derive(Debug)]
@@ -89,23 +90,33 @@ impl Writers {
     /// Starts the threads. They end at the stop, each after a goodbye to all of its sockets, and the tracker waits
     /// for them.
     pub(super) fn start(hub: &Hub, stop: &Stop, tasks: &TaskTracker) -> anyhow::Result<Self> {
+        let broken = Stop::new();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let doors: Arc<[Door]> = (0..cores.min(THREADS_MAX))
             .map(|number| {
                 let poll = Poll::new().context("watch sockets")?;
                 let waker = Arc::new(Waker::new(poll.registry(), WAKE).context("watch sockets")?);
                 let (newcomers, door) = channel();
-                let writer = Writer::new(poll, door, stop.clone(), tasks.token());
+                let writer = Writer::new(poll, door, stop.clone(), broken.clone(), tasks.token());
+                let alarm = Alarm(broken.clone());
                 std::thread::Builder::new()
                     .name(format!("writer-{number}"))
-                    .spawn(|| writer.run())
+                    .spawn(move || {
+                        let _alarm = alarm;
+                        writer.run();
+                    })
                     .context("start a thread that writes to sockets")?;
                 Ok(Door { newcomers, waker })
             })
             .collect::<anyhow::Result<_>>()?;
         let wakers: Vec<Arc<Waker>> = doors.iter().map(|door| door.waker.clone()).collect();
         tasks.spawn(wake(wakers, hub.changes(), stop.clone()));
-        Ok(Self { doors, next: Arc::default() })
+        Ok(Self { doors, next: Arc::default(), broken })
+    }
+
+    /// Cancelled when a thread has broken off: its sockets are closed, and newcomers it is given would be too.
+    pub(super) fn broken(&self) -> &Stop {
+        &self.broken
     }
 
     /// A thread takes care of the socket from now on. At a stop there is none any more, and the socket is closed.
@@ -113,6 +124,17 @@ impl Writers {
         let door = &self.doors[self.next.fetch_add(1, Ordering::Relaxed) % self.doors.len()];
         if door.newcomers.send(newcomer).is_ok() {
             door.wake();
+        }
+    }
+}
+
+/// Tells that a thread has broken off.
+struct Alarm(Stop);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cancel();
         }
     }
 }
@@ -151,6 +173,7 @@ struct Writer {
     poll: Poll,
     door: Receiver<Newcomer>,
     stop: Stop,
+    broken: Stop,
     seats: Vec<Option<Seat>>,
     /// Places in `seats` with nobody in them.
     free: Vec<usize>,
@@ -199,11 +222,12 @@ struct Unsent {
 struct Ended;
 
 impl Writer {
-    fn new(poll: Poll, door: Receiver<Newcomer>, stop: Stop, token: TaskTrackerToken) -> Self {
+    fn new(poll: Poll, door: Receiver<Newcomer>, stop: Stop, broken: Stop, token: TaskTrackerToken) -> Self {
         Self {
             poll,
             door,
             stop,
+            broken,
             seats: Vec::new(),
             free: Vec::new(),
             rows: Vec::new(),
@@ -222,7 +246,7 @@ impl Writer {
                 Err(error) if error.kind() != ErrorKind::Interrupted => {
                     // Nobody could be served any more; whoever supervises us starts us again.
                     tracing::error!("cannot watch sockets: {error}");
-                    return self.stop.cancel();
+                    return self.broken.cancel();
                 }
                 _ => {}
             }
@@ -540,6 +564,20 @@ mod tests {
         let stream = TcpStream::from_std(stream);
         let seat = Seat { stream, row: 0, told_s: 100, seen: 0, unsent: None, client: None, _held: held };
         (seat, phone)
+    }
+
+    #[test]
+    fn a_thread_that_breaks_off_is_noticed() {
+        let broken = Stop::new();
+        let alarm = Alarm(broken.clone());
+        std::thread::spawn(move || drop(alarm)).join().unwrap();
+        assert!(!broken.is_cancelled(), "a stop is none");
+        let alarm = Alarm(broken.clone());
+        let broke = std::thread::spawn(move || {
+            let _alarm = alarm;
+            panic!("as a fault would");
+        });
+        assert!(broke.join().is_err() && broken.is_cancelled());
     }
 
     #[test]
