@@ -223,7 +223,7 @@ impl Store {
 }
 
 /// A play that nobody reacted to has no tally.
-fn count(value: Option<i64>) -> u32 {
+pub(crate) fn count(value: Option<i64>) -> u32 {
     value.and_then(|value| u32::try_from(value).ok()).unwrap_or(0)
 }
 

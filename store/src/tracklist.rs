@@ -216,9 +216,12 @@ pub fn listing(event: &Event, sets: &[PastSet]) -> String {
 
 /// A time as the clocks at the event showed it.
 fn local(event: &Event, at_ms: i64, format: &str) -> String {
-    let zone = TimeZone::get(&event.time_zone).unwrap_or(TimeZone::UTC);
+    local_in(&TimeZone::get(&event.time_zone).unwrap_or(TimeZone::UTC), at_ms, format)
+}
+
+fn local_in(zone: &TimeZone, at_ms: i64, format: &str) -> String {
     Timestamp::from_millisecond(at_ms)
-        .map_or_else(|_| at_ms.to_string(), |at| at.to_zoned(zone).strftime(format).to_string())
+        .map_or_else(|_| at_ms.to_string(), |at| at.to_zoned(zone.clone()).strftime(format).to_string())
 }
 
 fn push_m3u(text: &mut String, track: &Track) {
@@ -231,10 +234,6 @@ fn push_m3u(text: &mut String, track: &Track) {
 
 /// What a dancer likes, to take along. Formats that are about sets have nothing to say here.
 pub fn liked_list(likes: &[LikedPlay], format: TrackListFormat, zone: &TimeZone) -> Option<String> {
-    let day = |at_ms: i64| {
-        let at = Timestamp::from_millisecond(at_ms).unwrap_or_default();
-        at.to_zoned(zone.clone()).strftime("%Y-%m-%d").to_string()
-    };
     Some(match format {
         TrackListFormat::Text => {
             likes.iter().map(|like| format!("{}\n", line(&like.past.play.track))).collect()
@@ -245,7 +244,7 @@ pub fn liked_list(likes: &[LikedPlay], format: TrackListFormat, zone: &TimeZone)
                 let (play, floor) = (&like.past.play, &like.floor);
                 let written = |text: &Option<String>| csv(text.as_deref().unwrap_or_default());
                 let cells = [
-                    day(play.started_ms),
+                    local_in(zone, play.started_ms, "%Y-%m-%d"),
                     floor.event.to_string(),
                     floor.floor.to_string(),
                     csv(like.past.dj.as_ref().map_or("", |dj| dj.name.as_str())),

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use protocol::{DancerId, DeskId, EventId, FloorAddress, FloorId, MessageId, Request};
 
 use crate::engine::{Error, Store, on_engine};
+use crate::pages::count;
 use crate::rows::Rows;
 
 /// What the DJ says to a floor. The newest counts, and an empty text clears.
@@ -266,7 +267,7 @@ impl Store {
         let options: Vec<(String, i64)> = on_engine!(&self.engine, read pool =>
             sqlx::query_as(OPTIONS).bind(&id).fetch_all(pool).await)?;
         let Ok(id) = id.parse() else { return Ok(None) };
-        let (options, folded) = options.into_iter().map(|(text, votes)| (text, count(votes))).unzip();
+        let (options, folded) = options.into_iter().map(|(text, votes)| (text, count(Some(votes)))).unzip();
         let by = desk.and_then(|desk| desk.parse().ok());
         let poll = PollRow { id, floor: floor.clone(), question, options, by, asked_ms, closes_ms };
         Ok(Some(LastPoll { poll, folded }))
@@ -293,7 +294,7 @@ impl Store {
         let mut polls: Vec<AskedPoll> = Vec::new();
         for (id, floor, question, asked_ms, closes_ms, text, votes) in rows {
             let (Ok(id), Ok(floor)) = (id.parse(), floor.parse()) else { continue };
-            let option = (text, count(votes));
+            let option = (text, count(Some(votes)));
             match polls.last_mut().filter(|poll| poll.id == id) {
                 Some(poll) => poll.options.push(option),
                 None => {
@@ -312,8 +313,4 @@ impl Store {
             .fetch_optional(pool).await)?;
         Ok(row.and_then(|(option,)| u8::try_from(option).ok()))
     }
-}
-
-fn count(votes: i64) -> u32 {
-    u32::try_from(votes).unwrap_or_default()
 }

@@ -96,9 +96,7 @@ struct Desk {
 impl Desk {
     async fn open(pika: &Pika, database: &Database, number: u64) -> Self {
         let id: DeskId = format!("bench-{number}").parse().unwrap();
-        let mut add = process::command(&pika.data);
-        add.args(["token", "add", id.as_str(), "--kind", "desk"]).env("DATABASE_URL", &database.url);
-        let token = String::from_utf8(add.output().unwrap().stdout).unwrap().trim().to_owned();
+        let token = process::add_token(&pika.data, database, id.as_str(), &["desk"]);
         let cursor = Topic::Cursor("tonight".parse().unwrap(), ProducerId::from(id.clone()));
         let options = bus::Options {
             url: format!("mqtt://{id}:{token}@{}", pika.mqtt).parse().unwrap(),

@@ -64,7 +64,7 @@ async fn measure(folder: &Path, database: &Database) -> (f64, f64, f64, f64) {
     .await;
     let phones: Arc<Vec<Phone>> = Arc::new((0..DANCERS).map(|_| Phone::comes(&pika.web)).collect());
     let taps = Arc::new(AtomicU64::new(0));
-    let (started, cpu_before) = (Instant::now(), cpu_ms(pika.program.pid()));
+    let (started, cpu_before) = (Instant::now(), pika.program.cpu_us());
     let tasks: Vec<_> = (0..CONNECTIONS)
         .map(|at| tokio::spawn(tap_on(phones.clone(), at, play, started + LASTS, taps.clone())))
         .collect();
@@ -72,14 +72,14 @@ async fn measure(folder: &Path, database: &Database) -> (f64, f64, f64, f64) {
     for task in tasks {
         waits.extend(task.await.unwrap());
     }
-    let (seconds, cpu_ms) = (started.elapsed().as_secs_f64(), cpu_ms(pika.program.pid()) - cpu_before);
+    let (seconds, cpu_us) = (started.elapsed().as_secs_f64(), pika.program.cpu_us() - cpu_before);
     let taps = taps.load(Ordering::Relaxed) as f64;
     waits.sort_unstable();
     let at = |share: usize| waits[(waits.len() * share / 100).min(waits.len() - 1)].as_secs_f64() * 1e3;
     let store = database.store();
     assert_eq!(store.tally(play).await.unwrap().likes as usize, DANCERS, "each dancer's last word is a like");
     store.close().await;
-    (taps / seconds, cpu_ms * 1e3 / taps, at(50), at(99))
+    (taps / seconds, cpu_us / taps, at(50), at(99))
 }
 
 /// The taps of some dancers over one connection, until it is time and everybody's last word is a like.
@@ -122,12 +122,4 @@ async fn tap(stream: &mut TcpStream, phone: &Phone, play: PlayId, on: bool, buff
     stream.write_all(request.as_bytes()).await.unwrap();
     let count = stream.read(buffer).await.unwrap();
     assert!(buffer[..count].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..count]));
-}
-
-/// CPU that the process has used, user and kernel.
-fn cpu_ms(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    ticks * 10.0
 }

@@ -23,13 +23,7 @@ impl Stage {
         let dj = Dj::new(folder);
         let broker_data = folder.join("broker");
         std::fs::create_dir_all(&broker_data).unwrap();
-        let token = |name: &str, kind: &str| {
-            let mut add = process::command(&broker_data);
-            add.args(["token", "add", name, "--kind", kind]).env("DATABASE_URL", &database.url);
-            let added = add.output().unwrap();
-            assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
-            String::from_utf8(added.stdout).unwrap().trim().lines().last().unwrap().to_owned()
-        };
+        let token = |name, kind| process::add_token(&broker_data, &database, name, &[kind]);
         let (desk, archiver) = (token("laptop", "desk"), token("archiver", "service"));
         let mut broker = process::command(&broker_data);
         broker.arg("broker").env("DATABASE_URL", &database.url);

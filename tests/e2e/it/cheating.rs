@@ -1,6 +1,5 @@
 //! Taps that must not count, and what they are answered; and honest dancers behind one address, who all count.
 
-use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use kit::{Database, Dj, Phone, Pika, http, wait};
@@ -8,6 +7,7 @@ use protocol::Reactions;
 
 use crate::reactions::on;
 use crate::road::up;
+use crate::tunnel::Raw;
 
 /// A web app with the limits that it has by default, but for the wait of newcomers.
 const AS_SHIPPED: [(&str, &str); 2] =
@@ -24,18 +24,9 @@ async fn tally(pika: &Pika, expected: impl Fn(&Reactions) -> bool) {
 }
 
 /// An open page: a WebSocket with the dancer's cookie.
-fn watches(phone: &Phone) -> TcpStream {
-    let mut stream = TcpStream::connect(&phone.web).unwrap();
-    let request = format!(
-        "GET /ws?floor={} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nCookie: {}\r\n\r\n",
-        phone.floor, phone.web, phone.cookie
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut first = [0; 12];
-    stream.read_exact(&mut first).unwrap();
-    assert_eq!(&first, b"HTTP/1.1 101");
-    stream
+fn watches(phone: &Phone) -> Raw {
+    let (path, cookie) = (format!("/ws?floor={}", phone.floor), format!("Cookie: {}\r\n", phone.cookie));
+    Raw::open_at(TcpStream::connect(&phone.web).unwrap(), &path, &phone.web, &cookie, b"").0
 }
 
 fn like(play: impl std::fmt::Display) -> String {
@@ -196,7 +187,7 @@ async fn five_hundred_honest_dancers_behind_one_address_all_count() {
     pika.page().await;
     dj.plays("Glass Tide");
     let play = on(&pika, "Glass Tide").await;
-    let come = |_| -> Vec<(Phone, TcpStream)> {
+    let come = |_| -> Vec<(Phone, Raw)> {
         let come = |_| {
             let phone = Phone::comes(&pika.web);
             assert!(!phone.cookie.is_empty(), "everybody is somebody");
@@ -205,7 +196,7 @@ async fn five_hundred_honest_dancers_behind_one_address_all_count() {
         };
         (0..DANCERS / THREADS).map(come).collect()
     };
-    let everybody: Vec<Vec<(Phone, TcpStream)>> = std::thread::scope(|scope| {
+    let everybody: Vec<Vec<(Phone, Raw)>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || come(thread))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -236,15 +227,13 @@ async fn a_join_storm_costs_each_phone_the_same() {
     let nobody = Phone { web: pika.web.clone(), floor: "tonight/main".to_owned(), cookie: String::new() };
     let mut each = Vec::new();
     for dancers in [50, 1_000] {
-        let mut pages: Vec<TcpStream> = (0..dancers).map(|_| watches(&nobody)).collect();
+        let mut pages: Vec<Raw> = (0..dancers).map(|_| watches(&nobody)).collect();
         tally(&pika, |told| told.listeners == dancers).await;
         let mut frames = 0;
         for page in &mut pages {
-            page.set_nonblocking(true).unwrap();
-            let mut bytes = Vec::new();
             // What has come so far; then there is nothing more to read.
-            let _ = page.read_to_end(&mut bytes);
-            frames += whole_frames(&bytes);
+            page.stream.set_nonblocking(true).unwrap();
+            frames += std::iter::from_fn(|| page.next()).count();
         }
         each.push(frames as f64 / f64::from(dancers));
         drop(pages);
@@ -252,23 +241,4 @@ async fn a_join_storm_costs_each_phone_the_same() {
     }
     // The clock, eleven parts, and the number of listeners now and then.
     assert!(each[1] <= each[0] * 1.5 && each[0] >= 5.0, "{each:?} frames for each phone");
-}
-
-/// Counts the WebSocket frames behind the header of the answer.
-fn whole_frames(bytes: &[u8]) -> usize {
-    let start = bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
-    let (mut rest, mut frames) = (&bytes[start..], 0);
-    while rest.len() >= 2 {
-        let (length, header) = match rest[1] & 0x7f {
-            126 if rest.len() >= 4 => (usize::from(u16::from_be_bytes([rest[2], rest[3]])), 4),
-            short @ 0..=125 => (usize::from(short), 2),
-            _ => break,
-        };
-        if rest.len() < header + length {
-            break;
-        }
-        rest = &rest[header + length..];
-        frames += 1;
-    }
-    frames
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use kit::process::add_token;
 use kit::{Browser, Database, Dj, Phone, Pika, http, wait};
 use protocol::PlayId;
 use serde_json::json;
@@ -173,11 +174,7 @@ async fn what_the_floor_says_and_what_the_dj_says_back() {
 async fn only_the_desk_itself_gets_in_and_only_to_what_is_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let (_dj, database, pika, play) = playing(folder.path()).await;
-    let add = |name: &str, more: &[&str]| {
-        let mut add = kit::process::command(folder.path());
-        add.args(["token", "add", name, "--kind"]).args(more).env("DATABASE_URL", &database.url);
-        String::from_utf8(add.output().unwrap().stdout).unwrap().trim().lines().last().unwrap().to_owned()
-    };
+    let add = |name, more: &[&str]| add_token(folder.path(), &database, name, more);
     let (other, integrator) = (add("other", &["desk"]), add("lights", &["integrator"]));
     let elsewhere = add("elsewhere", &["desk", "--floor", "cellar"]);
 
@@ -266,10 +263,7 @@ async fn a_desk_that_was_away_does_what_it_was_asked() {
     let (mut dj, database) = (Dj::new(folder.path()), Database::sqlite(folder.path()));
     let pika = Pika::up(folder.path(), &[], &[("DATABASE_URL", database.url.as_str())]).await;
     pika.page().await;
-    let mut add = kit::process::command(folder.path());
-    add.args(["token", "add", "laptop", "--kind", "desk"]).env("DATABASE_URL", &database.url);
-    let token =
-        String::from_utf8(add.output().unwrap().stdout).unwrap().trim().lines().last().unwrap().to_owned();
+    let token = add_token(folder.path(), &database, "laptop", &["desk"]);
     let data = folder.path().join("laptop");
     let home = dj.home.clone();
     let publisher = || {

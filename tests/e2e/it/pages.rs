@@ -6,7 +6,7 @@ use std::path::Path;
 use bus::{Bus, Inbox, Options};
 use config::Stop;
 use config::clock::now_ms;
-use kit::process::{Program, command, runtime};
+use kit::process::{Program, add_token, command, runtime};
 use kit::{Browser, Database, Dj, Engine, wait};
 use protocol::{
     Announcement, FloorAddress, FloorInfo, FloorTopic, History, IdSource, Info, NowPlaying, NowState,
@@ -42,16 +42,7 @@ const TITLES: [(&str, &str); 6] = [
 impl Scenery {
     async fn build(folder: &Path) -> Self {
         let database = Database::sqlite(folder);
-        let token = |name: &str| {
-            let mut add = command(folder);
-            let added = add
-                .args(["token", "add", name, "--kind", "service"])
-                .env("DATABASE_URL", &database.url)
-                .output();
-            let added = added.unwrap();
-            assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
-            String::from_utf8(added.stdout).unwrap().trim().lines().last().unwrap().to_owned()
-        };
+        let token = |name| add_token(folder, &database, name, &["service"]);
         let (web_token, our_token) = (token("webapp"), token("archiver"));
         let mut broker = command(folder);
         broker.arg("broker").env("DATABASE_URL", &database.url);

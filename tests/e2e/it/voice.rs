@@ -31,11 +31,7 @@ impl Console {
     }
 
     async fn open_at(mqtt: &str, data: &Path, database: &Database) -> Self {
-        let mut add = process::command(data);
-        add.args(["token", "add", "console", "--kind", "service"]).env("DATABASE_URL", &database.url);
-        let added = add.output().unwrap();
-        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
-        let token = String::from_utf8(added.stdout).unwrap().trim().lines().last().unwrap().to_owned();
+        let token = process::add_token(data, database, "console", &["service"]);
         let mut ids = IdSource::seeded(7);
         let journal = ids.journal(now_ms());
         let mut console = Self { mqtt: String::new(), token, ids, journal, seq: 0, cursor: None };
@@ -128,6 +124,14 @@ fn floor(pika: &Pika, about: &str) -> Subscriber {
     Subscriber::start(&pika.mqtt, &["-v", "-t", &format!("pika/v1/tonight/main/{about}")])
 }
 
+/// What happens on the floor, heard from when this returns: nobody is told again what has happened before.
+async fn happenings(pika: &Pika) -> Subscriber {
+    let (event, info) = ("pika/v1/tonight/main/event", "pika/v1/tonight/info");
+    let subscriber = Subscriber::start(&pika.mqtt, &["-v", "-t", event, "-t", info]);
+    subscriber.prints(info).await;
+    subscriber
+}
+
 /// The payload on a line of `mosquitto_sub -v`.
 fn payload(line: &str) -> Value {
     serde_json::from_str(line.split_once(' ').unwrap().1).unwrap()
@@ -147,7 +151,7 @@ async fn an_announcement_comes_and_goes(database: Database, folder: &Path) {
     let pika = up(folder, &database, &dj, &[]).await;
     pika.page().await;
     let mut console = Console::open(&pika, &database).await;
-    let (event, said) = (floor(&pika, "event"), floor(&pika, "announcement"));
+    let (event, said) = (happenings(&pika).await, floor(&pika, "announcement"));
     let start_ms = now_ms();
     console
         .says_at(start_ms, json!({"kind": "announce", "text": " Taxi\u{202e} at  two ", "by": "laptop"}))
@@ -352,7 +356,7 @@ async fn lights_hear_of_the_last_song_and_of_the_crowd() {
     dj.plays("Glass Tide");
     let play: PlayId = on(&pika, "Glass Tide").await;
     let mut console = Console::open(&pika, &database).await;
-    let (event, now) = (floor(&pika, "event"), floor(&pika, "now"));
+    let (event, now) = (happenings(&pika).await, floor(&pika, "now"));
     // The archive's part of the tally is there: what comes now is new.
     let reactions = floor(&pika, "reactions");
     reactions.prints(&play.to_string()).await;

@@ -22,9 +22,7 @@ pub struct Desk {
 impl Desk {
     /// Adds a token of that name and logs in with it.
     pub async fn open(pika: &Pika, database: &Database, name: &str) -> Self {
-        let mut add = process::command(&pika.data);
-        add.args(["token", "add", name, "--kind", "desk"]).env("DATABASE_URL", &database.url);
-        let token = String::from_utf8(add.output().unwrap().stdout).unwrap().trim().to_owned();
+        let token = process::add_token(&pika.data, database, name, &["desk"]);
         let options = bus::Options {
             url: format!("mqtt://{name}:{token}@{}", pika.mqtt).parse().unwrap(),
             client_id: name.into(),

@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use serde_json::Value;
 
-use crate::wait;
+use crate::{Database, wait};
 
 /// Where the executable is: beside the tests' own build.
 pub fn executable() -> PathBuf {
@@ -39,6 +39,16 @@ pub fn command(data: &Path) -> Command {
     command.env("PIKA__WEB__FIRST_TAP_AFTER_S", "0").env("PIKA__WEB__TAPS_PER_MINUTE", "100000");
     command.env("HOST", "127.0.0.1").env("PIKA__MQTT__HOST", "127.0.0.1");
     command
+}
+
+/// Adds a token to a database, `more` being its kind and whatever else the command takes.
+pub fn add_token(data: &Path, database: &Database, name: &str, more: &[&str]) -> String {
+    let mut add = command(data);
+    add.args(["token", "add", name, "--kind"]).args(more).env("DATABASE_URL", &database.url);
+    let added = add.output().unwrap();
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    // Alone on the last line.
+    String::from_utf8(added.stdout).unwrap().trim().lines().last().unwrap().to_owned()
 }
 
 /// A running process of the executable; killed when dropped.

@@ -4,7 +4,7 @@ use maud::{Markup, Render, html};
 use protocol::{DeskId, NowState};
 
 use crate::live::board::{DeskView, FloorView, Signal};
-use crate::views::floor::{Clock, is_last_song, percent, total};
+use crate::views::floor::{Bar, Clock, is_last_song, share, total};
 use crate::views::layout::{Document, Live};
 use crate::views::{Screen, Skin, times};
 use crate::words::Words;
@@ -43,7 +43,6 @@ impl LoginPage<'_> {
 /// Which floor the DJ wants to see, when there are several.
 #[derive(Debug)]
 pub struct FloorsPage<'a> {
-    pub desk: &'a DeskId,
     pub floors: &'a [std::sync::Arc<FloorView>],
 }
 
@@ -257,11 +256,9 @@ impl Render for Crowd<'_> {
                     div { dt { (words.say("count-here")) } dd { (view.listeners) } }
                 }
                 h2 { (words.say("tempo")) }
-                @for (key, count) in [("slower", tempo.slower), ("perfect", tempo.perfect), ("faster", tempo.faster)] {
+                @for (key, count) in wishes {
                     p class={ "answer " (key) } {
-                        span.text { (words.say(key)) }
-                        progress max=(all.max(1)) value=(count) aria-hidden="true" {}
-                        span.count { (count) }
+                        (Bar { text: &words.say(key), part: count, of: all, count: &count.to_string() })
                     }
                 }
             }
@@ -293,11 +290,8 @@ impl Render for Said<'_> {
                 @if let Some(poll) = &view.poll {
                     h3 { (poll.question) }
                     @for option in &poll.options {
-                        p.answer {
-                            span.text { (option.text) }
-                            progress max=(total(poll).max(1)) value=(option.votes) aria-hidden="true" {}
-                            span.count { (option.votes) " · " (words.with("percent", [("percent", percent(option.votes, total(poll)).into())])) }
-                        }
+                        @let count = format!("{} · {}", option.votes, share(option.votes, total(poll), words));
+                        p.answer { (Bar { text: &option.text, part: option.votes, of: total(poll), count: &count }) }
                     }
                     @if !poll.closed {
                         form method="post" action=(action(view, "close-poll")) data-send="1" {

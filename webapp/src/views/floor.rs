@@ -1,5 +1,6 @@
 //! The floor page and its parts that change by themselves.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::f64::consts::TAU;
 use std::fmt::Write;
@@ -126,13 +127,17 @@ pub struct Notices<'a> {
 
 impl Render for Notices<'_> {
     fn render(&self) -> Markup {
-        let view = self.view;
         html! {
-            div #notices .notices {
-                @if let Some(said) = &view.announcement { p.said { (said.text) } }
-                @if is_last_song(view) { p.said.last { (self.words.say("last-song")) } }
-            }
+            div #notices .notices { (said(self.view, self.words)) }
         }
+    }
+}
+
+/// The announcement, and that this is the last song.
+pub(super) fn said(view: &FloorView, words: Words) -> Markup {
+    html! {
+        @if let Some(said) = &view.announcement { p.said { (said.text) } }
+        @if is_last_song(view) { p.said.last { (words.say("last-song")) } }
     }
 }
 
@@ -414,16 +419,38 @@ impl Render for Answers<'_> {
         html! {
             @for (place, option) in (0u8..).zip(&poll.options) {
                 button.answer id={ "vote-" (place) } data-tap="vote" data-value=(place) name="option" value=(place) aria-pressed=(vote == Some(place)) disabled[poll.closed] {
-                    span.text { (option.text) }
-                    progress max=(total.max(1)) value=(option.votes) aria-hidden="true" {}
-                    span.count { (words.with("percent", [("percent", percent(option.votes, total).into())])) }
+                    (Bar { text: &option.text, part: option.votes, of: total, count: &share(option.votes, total, words) })
                 }
             }
         }
     }
 }
 
-pub(super) fn percent(part: u32, of: u32) -> u64 {
+/// A part of a whole: its name, a bar and a number.
+pub(super) struct Bar<'a> {
+    pub text: &'a str,
+    pub part: u32,
+    pub of: u32,
+    pub count: &'a str,
+}
+
+impl Render for Bar<'_> {
+    fn render(&self) -> Markup {
+        let Self { text, part, of, count } = *self;
+        html! {
+            span.text { (text) }
+            progress max=(of.max(1)) value=(part) aria-hidden="true" {}
+            span.count { (count) }
+        }
+    }
+}
+
+/// `26 %`
+pub(super) fn share(part: u32, of: u32, words: Words) -> Cow<'static, str> {
+    words.with("percent", [("percent", percent(part, of).into())])
+}
+
+fn percent(part: u32, of: u32) -> u64 {
     (u64::from(part) * 100 + u64::from(of) / 2) / u64::from(of.max(1))
 }
 

@@ -4,7 +4,7 @@ use maud::{Markup, Render, html};
 use protocol::NowState;
 
 use crate::live::board::{FloorView, Signal};
-use crate::views::floor::{Clock, Record, Title, is_last_song, percent, total};
+use crate::views::floor::{Bar, Clock, Record, Title, said, share, total};
 use crate::views::layout::{Document, Live};
 use crate::views::{Screen, Skin};
 use crate::words::Words;
@@ -57,17 +57,13 @@ impl Render for Banner<'_> {
         let Self { view, words } = *self;
         html! {
             div #notices .notices {
-                @if let Some(said) = &view.announcement { p.said { (said.text) } }
-                @if is_last_song(view) { p.said.last { (words.say("last-song")) } }
+                (said(view, words))
                 @if let Some(poll) = &view.poll {
                     div.poll {
                         h2 { (poll.question) }
                         @for option in &poll.options {
-                            p.answer {
-                                span.text { (option.text) }
-                                progress max=(total(poll).max(1)) value=(option.votes) aria-hidden="true" {}
-                                span.count { (words.with("percent", [("percent", percent(option.votes, total(poll)).into())])) }
-                            }
+                            @let count = share(option.votes, total(poll), words);
+                            p.answer { (Bar { text: &option.text, part: option.votes, of: total(poll), count: &count }) }
                         }
                     }
                 }

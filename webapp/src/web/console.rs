@@ -47,7 +47,7 @@ pub(super) async fn floors(State(app): State<App>, visitor: Visitor, headers: He
     match views.as_slice() {
         [] => Problem::NotYourDesk.page(skin),
         [only] => Redirect::to(&format!("/dj/{}", only.address.floor)).into_response(),
-        all => show(FloorsPage { desk: &desk.id, floors: all }.document(skin)),
+        all => show(FloorsPage { floors: all }.document(skin)),
     }
 }
 

@@ -21,15 +21,15 @@ mod tunnel;
 mod visitor;
 mod writers;
 
+use std::net::IpAddr;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use config::Stop;
 use protocol::FloorAddress;
@@ -46,6 +46,7 @@ use crate::settings::Settings;
 use archive::Archive;
 pub(crate) use assets::accent_path;
 pub use assets::{Asset, Assets};
+use client::Client;
 pub(crate) use client::Peer;
 use dancer::Dancers;
 use desk::Desks;
@@ -119,6 +120,17 @@ impl App {
         })
     }
 
+    /// Who asks, behind proxies that are believed. Our listener tells the peer of every connection.
+    fn client(&self, peer: Option<Peer>, headers: &HeaderMap) -> Client {
+        let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
+        client::client(peer, headers, &self.address_header, &self.settings.proxies)
+    }
+
+    /// Cancelled when sockets can no longer be served.
+    pub(crate) fn broken(&self) -> Stop {
+        self.writers.broken().clone()
+    }
+
     fn limits(&self) -> MutexGuard<'_, Limits> {
         // Held for a few map operations; a panic there leaves counters at most a tap off.
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
@@ -190,8 +202,8 @@ pub(crate) fn routes(app: App) -> anyhow::Result<Router> {
         .route("/{code}", get(pages::code))
         .fallback(pages::nowhere)
         .layer(csrf)
-        .layer(middleware::from_fn_with_state(app.clone(), visitor::choices))
-        .layer(middleware::from_fn_with_state(app.clone(), strict_transport))
+        .layer(middleware::from_fn(visitor::choices))
+        .layer(middleware::from_fn_with_state(app.clone(), visitor::who))
         .with_state(app)
         .layer(CompressionLayer::new())
         .layer(set(header::CONTENT_SECURITY_POLICY, CSP))
@@ -211,18 +223,4 @@ const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-
 
 fn set(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
-}
-
-/// Where pages come over HTTPS once, they do so for ever.
-async fn strict_transport(State(app): State<App>, request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().copied();
-    let https = peer.is_some_and(|peer| {
-        client::client(peer.0, request.headers(), &app.address_header, &app.settings.proxies).https
-    });
-    let mut response = next.run(request).await;
-    if https {
-        let value = HeaderValue::from_static("max-age=31536000");
-        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value);
-    }
-    response
 }

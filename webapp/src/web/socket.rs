@@ -121,7 +121,7 @@ pub(crate) async fn at_the_door(app: &App, stream: TcpStream, peer: Peer) -> Opt
         stream.poll_peek(context, &mut bytes).map_ok(|_| Asked::read(bytes.filled()))
     });
     let Ok(Some(asked)) = asked.await else { return Some(stream) };
-    let visitor = Visitor::of(app, &asked.headers, peer);
+    let visitor = Visitor::of(app, &asked.headers, app.client(Some(peer), &asked.headers));
     let Ok(mut opening) = Opening::of(app, &visitor, &asked.which, &asked.headers).await else {
         return Some(stream);
     };

@@ -1,6 +1,6 @@
 //! Who looks at a page: language, light, address, and the dancer if we know one.
 
-use axum::extract::{FromRequestParts, OriginalUri, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::views::{Look, Skin};
 use crate::web::App;
-use crate::web::client::{Client, Peer, client};
+use crate::web::client::Client;
 use crate::web::dancer::{Dancer, Dancers, cookies, set_cookie};
 use crate::words::{Language, Words};
 
@@ -26,8 +26,7 @@ pub(super) struct Visitor {
 }
 
 impl Visitor {
-    pub(super) fn of(app: &App, headers: &HeaderMap, peer: Peer) -> Self {
-        let client = client(peer.0, headers, &app.address_header, &app.settings.proxies);
+    pub(super) fn of(app: &App, headers: &HeaderMap, client: Client) -> Self {
         let chosen =
             |wanted: &str| cookies(headers).find(|(name, _)| *name == wanted).map(|(_, value)| value);
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
@@ -72,27 +71,38 @@ impl FromRequestParts<App> for Visitor {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
-        Ok(Self::of(app, &parts.headers, peer(parts)))
+        Ok(Self::of(app, &parts.headers, client(parts)))
     }
 }
 
-/// Our listener says it of every connection.
-fn peer(parts: &Parts) -> Peer {
-    parts.extensions.get().copied().unwrap_or(Peer(std::net::IpAddr::from([0, 0, 0, 0])))
+fn client(parts: &Parts) -> Client {
+    *parts.extensions.get().expect("`who` has put it there, around everything else")
+}
+
+/// Finds out who asks, once for every layer and handler. Where pages come over HTTPS once, they do so for ever.
+pub(super) async fn who(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let client = app.client(request.extensions().get().copied(), request.headers());
+    request.extensions_mut().insert(client);
+    let mut response = next.run(request).await;
+    if client.https {
+        let value = HeaderValue::from_static("max-age=31536000");
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value);
+    }
+    response
 }
 
 /// `?lang=pl` and `?look=light` on any page are kept in a cookie, and the page is shown again without them.
-pub(super) async fn choices(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn choices(request: Request, next: Next) -> Response {
     let is_page = request.method() == Method::GET;
     let query = request.uri().query().unwrap_or_default();
     if !is_page || !(query.contains("lang=") || query.contains("look=")) || is_socket(request.uri().path()) {
         return next.run(request).await;
     }
     let (parts, _) = request.into_parts();
-    let https = client(peer(&parts).0, &parts.headers, &app.address_header, &app.settings.proxies).https;
+    let https = client(&parts).https;
     let mut rest = Vec::new();
     let mut chosen: Vec<HeaderValue> = Vec::new();
-    for pair in query_of(&parts).split('&') {
+    for pair in parts.uri.query().unwrap_or_default().split('&') {
         let cookie = match pair.split_once('=') {
             Some(("lang", value)) => Some((LANGUAGE_COOKIE, Language::read(value).map(Language::code))),
             Some(("look", value)) => Some((LOOK_COOKIE, Look::read(value).map(Look::as_str))),
@@ -115,10 +125,6 @@ pub(super) async fn choices(State(app): State<App>, request: Request, next: Next
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
-}
-
-fn query_of(parts: &Parts) -> &str {
-    parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |uri| &uri.0).query().unwrap_or_default()
 }
 
 /// There a language is meant for the socket alone.
