@@ -587,9 +587,6 @@ impl Archiver {
         if let Some(record) = record {
             self.hear(address, &record, taken, now_ms);
         }
-        if let Input::LastSong { on } = report.input {
-            self.hear_last_song(address, on, report, now_ms);
-        }
     }
 
     /// Compares a desk's clock with ours, and says so when they differ by much.

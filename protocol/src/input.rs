@@ -71,6 +71,9 @@ pub enum Input {
     },
     LastSong {
         on: bool,
+        /// The desk whose DJ says it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<DeskId>,
     },
     /// What a DJ who stands elsewhere wants of his own desk. The archiver keeps it and passes it on; the desk alone
     /// writes its set.

@@ -10,7 +10,7 @@ use crate::engine::{Error, Store, on_engine};
 use crate::lease::{self, Lease};
 use crate::reactions::{self, ReactionRow, hash};
 use crate::rows::{Distinct, Rows};
-use crate::voice::{self, AnnouncementRow, Ballot, PollRow, RequestRow, VoteRow};
+use crate::voice::{self, AnnouncementRow, Ballot, LastSongRow, PollRow, RequestRow, VoteRow};
 
 /// One thing to remember.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,7 @@ pub enum Record {
     },
     Vote(VoteRow),
     Request(RequestRow),
+    LastSong(LastSongRow),
 }
 
 /// A desk's report of a play, as it came.
@@ -338,6 +339,16 @@ impl Store {
                     .bind(row.at_ms);
                 request.execute(&mut *tx).await?;
             }
+            for row in &rows.last_songs {
+                let last_song = sqlx::query(voice::LAST_SONG)
+                    .bind(row.id.to_string())
+                    .bind(row.floor.event.as_str())
+                    .bind(row.floor.floor.as_str())
+                    .bind(row.by.as_ref().map(DeskId::as_str))
+                    .bind(i64::from(row.on))
+                    .bind(row.at_ms);
+                last_song.execute(&mut *tx).await?;
+            }
             for (dancer, at_ms) in &rows.forgotten {
                 let forget = sqlx::query(reactions::FORGET).bind(hash(dancer)).bind(*at_ms);
                 forget.execute(&mut *tx).await?;
@@ -457,6 +468,7 @@ struct Sorted<'a> {
     closed: Vec<(&'a FloorAddress, MessageId, i64)>,
     votes: Vec<&'a VoteRow>,
     requests: Vec<&'a RequestRow>,
+    last_songs: Vec<&'a LastSongRow>,
 }
 
 /// A set as it is written.
@@ -489,6 +501,7 @@ impl<'a> Sorted<'a> {
             closed: Vec::new(),
             votes: Vec::new(),
             requests: Vec::new(),
+            last_songs: Vec::new(),
         };
         for record in records {
             if let Some(set) = record.set() {
@@ -514,6 +527,7 @@ impl<'a> Sorted<'a> {
                 Record::ClosedPoll { floor, poll_id, at_ms } => sorted.closed.push((floor, *poll_id, *at_ms)),
                 Record::Vote(row) => sorted.votes.push(row),
                 Record::Request(row) => sorted.requests.push(row),
+                Record::LastSong(row) => sorted.last_songs.push(row),
             }
         }
         sorted

@@ -29,6 +29,7 @@ const TABLES: &[&str] = &[
     "poll_options",
     "poll_votes",
     "requests",
+    "last_songs",
     "forgotten_dancers",
     "leases",
     "desks",

@@ -48,7 +48,7 @@ enum Column {
 use Column::{Float, Integer, Text};
 
 /// In the order in which rows need each other. `leases` are not here: they say which process is at work just now.
-static TABLES: [Table; 15] = [
+static TABLES: [Table; 16] = [
     Table {
         name: "events",
         columns: &[Text("id"), Text("name"), Text("time_zone"), Text("accent"), Integer("created_ms")],
@@ -458,6 +458,30 @@ order by id collate "C""#,
             Rows::new(
                 "insert into requests (id, event_id, floor_id, desk_id, what, detail, at_ms)",
                 7,
+                "on conflict (id) do nothing",
+            )
+        }),
+    },
+    Table {
+        name: "last_songs",
+        columns: &[
+            Text("id"),
+            Text("event_id"),
+            Text("floor_id"),
+            Text("desk_id"),
+            Integer("said"),
+            Integer("at_ms"),
+        ],
+        select: r#"
+select id, event_id, floor_id, desk_id, said, at_ms
+from last_songs
+where cast($1 as text) is null
+    or event_id = $1
+order by id collate "C""#,
+        insert: LazyLock::new(|| {
+            Rows::new(
+                "insert into last_songs (id, event_id, floor_id, desk_id, said, at_ms)",
+                6,
                 "on conflict (id) do nothing",
             )
         }),

@@ -28,4 +28,4 @@ pub use pages::{LikedPlay, PastSet, SetPlay, TopTrack};
 pub use reactions::{Reaction, ReactionRow, Tally};
 pub use tokens::{Token, TokenKind};
 pub use tracklist::{TrackList, TrackListFormat, liked_list, listing};
-pub use voice::{AnnouncementRow, AskedPoll, LastPoll, PollRow, RequestRow, VoteRow};
+pub use voice::{AnnouncementRow, AskedPoll, LastPoll, LastSongRow, PollRow, RequestRow, VoteRow};

@@ -56,6 +56,17 @@ pub struct RequestRow {
     pub at_ms: i64,
 }
 
+/// The DJ says that this is the last song of the set, or takes it back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastSongRow {
+    /// That of the message that brought it.
+    pub id: MessageId,
+    pub floor: FloorAddress,
+    pub on: bool,
+    pub by: Option<DeskId>,
+    pub at_ms: i64,
+}
+
 /// A poll and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskedPoll {
@@ -172,6 +183,11 @@ where revision_ms < $1";
 pub(crate) const REQUEST: &str = "
 insert into requests (id, event_id, floor_id, desk_id, what, detail, at_ms)
 values ($1, $2, $3, $4, $5, $6, $7)
+on conflict (id) do nothing";
+
+pub(crate) const LAST_SONG: &str = "
+insert into last_songs (id, event_id, floor_id, desk_id, said, at_ms)
+values ($1, $2, $3, $4, $5, $6)
 on conflict (id) do nothing";
 
 pub(crate) const LAST_ANNOUNCEMENT: &str = "

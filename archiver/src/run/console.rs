@@ -6,7 +6,7 @@ use protocol::{
     Announcement, DeskRequest, DeskRequests, DeskTopic, FloorAddress, FloorTopic, Input, InputReport,
 };
 use protocol::{FloorEventType, Message, Poll, ProducerId, V1, message};
-use store::{AnnouncementRow, PollRow, Record, RequestRow, VoteRow};
+use store::{AnnouncementRow, LastSongRow, PollRow, Record, RequestRow, VoteRow};
 
 use super::{Archiver, Taken, reaction};
 use crate::requests::Added;
@@ -73,6 +73,9 @@ impl Archiver {
                 }
                 Record::Request(RequestRow { id: report.id, floor, desk, request, at_ms })
             }
+            Input::LastSong { on, by } => {
+                Record::LastSong(LastSongRow { id: report.id, floor, on, by, at_ms })
+            }
             _ => return Ok(None),
         }))
     }
@@ -109,6 +112,10 @@ impl Archiver {
             Record::Poll(row) if taken == Taken::New => live.polls.ask(row),
             Record::ClosedPoll { poll_id, at_ms, .. } => live.polls.close(*poll_id, *at_ms, now_ms),
             Record::Vote(row) => live.polls.hear(row),
+            Record::LastSong(row) => {
+                let happenings = live.floor.last_song(row.on, row.at_ms, now_ms);
+                self.changed.entry(address.clone()).or_default().extend(happenings);
+            }
             Record::Request(RequestRow { id, desk, request, at_ms, .. }) if taken != Taken::Before => {
                 let request = DeskRequest { id: *id, at_ms: *at_ms, request: request.clone() };
                 self.changed.entry(address.clone()).or_default();
@@ -124,19 +131,6 @@ impl Archiver {
             }
             _ => {}
         }
-    }
-
-    /// The DJ says whether this is the last song.
-    pub(super) fn hear_last_song(
-        &mut self,
-        address: &FloorAddress,
-        on: bool,
-        report: &InputReport,
-        now_ms: i64,
-    ) {
-        let Some(live) = self.floors.get_mut(address) else { return };
-        let happenings = live.floor.last_song(on, dated(report, now_ms), now_ms);
-        self.changed.entry(address.clone()).or_default().extend(happenings);
     }
 
     /// Takes up what an archiver before us has published.

@@ -46,6 +46,7 @@ pub async fn a_dump_of_an_event_has_what_belongs_to_it(store: Store) {
         ("end", 1),
         ("events", 1),
         ("floors", 1),
+        ("last_songs", 1),
         ("plays", 3),
         ("poll_options", 2),
         ("poll_votes", 2),

@@ -21,8 +21,8 @@ use pages::{
 use std::time::{Duration, Instant};
 use voice::{
     a_poll_is_closed_by_the_next_whatever_came_first, a_request_is_kept_once,
-    a_vote_counts_once_and_only_while_asked, old_votes_are_summed_up, the_newest_announcement_is_the_last,
-    votes_of_a_forgotten_dancer_stay_counted,
+    a_vote_counts_once_and_only_while_asked, each_word_of_the_last_song_is_kept_once,
+    old_votes_are_summed_up, the_newest_announcement_is_the_last, votes_of_a_forgotten_dancer_stay_counted,
 };
 
 use pika_store::{
@@ -93,6 +93,7 @@ on_both_engines!(
     votes_of_a_forgotten_dancer_stay_counted,
     old_votes_are_summed_up,
     a_request_is_kept_once,
+    each_word_of_the_last_song_is_kept_once,
 );
 
 async fn opened(database: Database) -> Store {

@@ -1,6 +1,6 @@
 //! What the DJ says and asks, what dancers answer, and what desks are asked to do.
 
-use pika_store::{AnnouncementRow, AskedPoll, PollRow, Record, RequestRow, Store, VoteRow};
+use pika_store::{AnnouncementRow, AskedPoll, LastSongRow, PollRow, Record, RequestRow, Store, VoteRow};
 use protocol::{EventId, MessageId, Request};
 
 use crate::main_floor;
@@ -152,12 +152,28 @@ pub async fn a_request_is_kept_once(store: Store) {
         at_ms: 10,
     });
     record(&store, &[request.clone(), request]).await;
+    let rows = dumped(&store, "requests").await;
+    let detail = format!(r#"{{"on":true,"play_id":"{play_id}"}}"#);
+    assert_eq!(rows.len(), 1);
+    assert_eq!((&rows[0]["what"], &rows[0]["detail"]), (&"hide".into(), &detail.into()));
+}
+
+pub async fn each_word_of_the_last_song_is_kept_once(store: Store) {
+    let said = |n: u8, on: bool| {
+        let by = Some("booth".parse().unwrap());
+        Record::LastSong(LastSongRow { id: id(n), floor: main_floor(), on, by, at_ms: i64::from(n) })
+    };
+    record(&store, &[said(1, true), said(2, false), said(1, true)]).await;
+    let rows = dumped(&store, "last_songs").await;
+    let rows: Vec<(i64, i64)> =
+        rows.iter().map(|row| (row["at_ms"].as_i64().unwrap(), row["said"].as_i64().unwrap())).collect();
+    assert_eq!(rows, [(1, 1), (2, 0)]);
+}
+
+async fn dumped(store: &Store, table: &str) -> Vec<serde_json::Value> {
     let mut dump = Vec::new();
     store.dump(Some(&tonight()), &mut dump).await.unwrap();
-    let dump = String::from_utf8(dump).unwrap();
-    let rows: Vec<&str> = dump.lines().filter(|line| line.starts_with("{\"requests\"")).collect();
-    assert_eq!(rows.len(), 1);
-    let row: serde_json::Value = serde_json::from_str(rows[0]).unwrap();
-    let detail = format!(r#"{{"on":true,"play_id":"{play_id}"}}"#);
-    assert_eq!((&row["requests"]["what"], &row["requests"]["detail"]), (&"hide".into(), &detail.into()));
+    let lines = std::str::from_utf8(&dump).unwrap().lines();
+    let rows = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    rows.filter_map(|mut row| row.get_mut(table).map(serde_json::Value::take)).collect()
 }

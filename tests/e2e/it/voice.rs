@@ -393,6 +393,16 @@ async fn lights_hear_of_the_last_song_and_of_the_crowd() {
         if last["last_song"].is_null() { Ok(()) } else { Err(lines.join("\n")) }
     })
     .await;
+    let store = database.store();
+    wait::until("both words of it in the archive", || async {
+        let mut dump = Vec::new();
+        store.dump(None, &mut dump).await.unwrap();
+        let dump = String::from_utf8(dump).unwrap();
+        let rows = dump.lines().filter(|line| line.starts_with("{\"last_songs\"")).count();
+        if rows == 2 { Ok(()) } else { Err(dump) }
+    })
+    .await;
+    store.close().await;
 }
 
 /// The last line of a topic as JSON, once it is as expected.

@@ -228,7 +228,7 @@ fn input(what: &str, form: Form, desk: &Desk, view: &FloorView, now_ms: i64) -> 
             Input::AskPoll { poll_id, question, options, closes_ms: until_ms, by }
         }
         "close-poll" => Input::ClosePoll { poll_id: form.poll_id.ok_or(INCOMPLETE)? },
-        "last-song" => Input::LastSong { on: form.on },
+        "last-song" => Input::LastSong { on: form.on, by },
         "hide" => request(Asked::Hide { play_id: form.play_id.ok_or(INCOMPLETE)?, on: form.on }),
         "withdraw" => request(Asked::Withdraw { play_id: form.play_id.ok_or(INCOMPLETE)? }),
         "correct" => {
