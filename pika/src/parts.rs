@@ -131,7 +131,7 @@ pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
     desk.dj.get_or_insert_with(|| if flags.demo { "the house band" } else { "the DJ" }.to_owned());
     if flags.demo {
         let home = demo::prepare(&loaded.data)?;
-        desk.source = publisher::Source::VirtualDj;
+        desk.source = publisher::SourceKind::VirtualDj.into();
         desk.path = Some(home.clone());
         parts.start("demo", |stop| demo::play(home, demo_settings, stop));
     }

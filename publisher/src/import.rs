@@ -32,8 +32,9 @@ use crate::now_playing::{Decision, NowPlaying, Rules};
 use crate::run::{Home, Noted, RESUME_WITHIN_MS, WHOLE_SECONDS_MS, desk_of, journal_of, on_disk, send};
 use crate::settings::Settings;
 use crate::sources::observation::{Observation, SourceKind};
+use crate::sources::places::Places;
 use crate::sources::virtualdj::history::{self, Format, Found};
-use crate::sources::virtualdj::home::{self, Places};
+use crate::sources::virtualdj::home;
 use crate::sources::virtualdj::library::Library;
 use crate::sources::virtualdj::reader::{QUIET_MS, same_play};
 
@@ -300,7 +301,7 @@ async fn prepared(file: PathBuf, path: Option<PathBuf>, stop: &Stop) -> anyhow::
 fn library_folder(file: &Path, path: Option<&Path>) -> PathBuf {
     let here = home::Home::of_path(file).folder;
     let set = path.map(|path| home::Home::of_path(path).folder);
-    let found = Places::of_this_machine().home().map(|home| home.folder);
+    let found = home::Home::find(&Places::of_this_machine()).map(|home| home.folder);
     let has_library = |folder: &PathBuf| folder.join("database.xml").is_file();
     [Some(here.clone()), set, found].into_iter().flatten().find(has_library).unwrap_or(here)
 }
@@ -395,7 +396,7 @@ fn judged(desk: &DeskId, rules: Rules, entries: Vec<Found>, now_ms: i64) -> Judg
     let observations: Vec<Observation> = once.map(|index| timed[index].observation.clone()).collect();
 
     let mut now_playing = NowPlaying::new(desk.clone(), Rules { delay_ms: 0, ..rules });
-    now_playing.restore(now_ms, i64::MIN, SourceKind::VirtualDj, [], None);
+    now_playing.restore(now_ms, i64::MIN, [], None);
     let decisions = now_playing.observe(now_ms, observations);
     let mut plays: Vec<One> = decisions
         .into_iter()

@@ -7,8 +7,10 @@ pub mod now_playing;
 mod run;
 pub mod settings;
 pub mod sources;
+pub mod speaker;
 
 pub use import::{Imported, import};
 pub use run::{Home, run};
-pub use settings::{Settings, Source};
+pub use settings::{Chosen, Settings};
 pub use sources::is_source_here;
+pub use sources::observation::SourceKind;

@@ -65,7 +65,8 @@ pub struct NowPlaying {
     rules: Rules,
     /// The start of the open set. Without one nothing is told.
     since_ms: Option<i64>,
-    known: HashSet<PlayId>,
+    /// What the source calls the plays that were told or passed.
+    known: HashSet<String>,
     /// The newest play, told or not; what is told when the DJ goes live.
     newest: Option<Heard>,
     /// The newest play before its time has come.
@@ -116,21 +117,18 @@ impl NowPlaying {
         &mut self,
         now_ms: i64,
         since_ms: i64,
-        source: SourceKind,
         seen: impl IntoIterator<Item = &'a String>,
         last: Option<Last>,
     ) {
         self.since_ms = Some(since_ms);
-        for identity in seen {
-            self.known.insert(self.play_id(source, identity));
-        }
+        self.known.extend(seen.into_iter().cloned());
         let Some(Last { play, identity, is_corrected }) = last else { return };
         let ended = play.ended_ms.is_some();
         if !ended && is_fresh(play.started_ms, play.track.duration_ms, now_ms) {
             self.current = Some(play.id);
         }
         let heard = Heard { play, identity, location: None, is_corrected };
-        self.known.insert(heard.play.id);
+        self.known.insert(heard.identity.clone());
         self.recent.push_back(heard.clone());
         self.newest = Some(heard);
     }
@@ -154,7 +152,7 @@ impl NowPlaying {
                 && is_fresh(heard.play.started_ms, heard.play.track.duration_ms, now_ms)
         });
         let mut decisions = Vec::new();
-        if let Some(heard) = fresh.filter(|heard| !self.known.contains(&heard.play.id)) {
+        if let Some(heard) = fresh.filter(|heard| !self.known.contains(&heard.identity)) {
             self.wait_for(heard, now_ms);
             self.publish_due(now_ms, &mut decisions);
         }
@@ -215,14 +213,22 @@ impl NowPlaying {
             before_ms = Some(started_ms);
             let track = observation.track.clean();
             let play = Play { id, started_ms, ended_ms: None, track };
-            let (identity, location) = (observation.identity, observation.location);
+            let (identity, location, arrival) =
+                (observation.identity, observation.location, observation.arrival);
             let one = Heard { play, identity, location, is_corrected: false };
-            if self.correct(&one, &mut decisions) || self.known.contains(&id) {
+            if self.correct(&one, &mut decisions) || self.known.contains(&one.identity) {
+                if arrival == Arrival::Playing {
+                    self.heard_again(id);
+                }
                 continue;
             }
             let before = heard.last().map(|(before, _)| before).or(self.newest.as_ref());
-            if before.is_some_and(|before| is_same_play(before, &one)) {
-                self.known.insert(id);
+            let is_same = |before: &Heard| {
+                is_same_play(before, &one)
+                    || (arrival == Arrival::Playing && is_still_on(before, &one, now_ms))
+            };
+            if before.is_some_and(is_same) {
+                self.known.insert(one.identity.clone());
                 decisions.push(Decision::Passed { identity: one.identity });
                 continue;
             }
@@ -315,7 +321,7 @@ impl NowPlaying {
         if played_ms < 0 || played_ms >= wanted_ms {
             self.start(heard, false, decisions);
         } else {
-            self.known.insert(heard.play.id);
+            self.known.insert(heard.identity.clone());
             decisions.push(Decision::Passed { identity: heard.identity });
         }
     }
@@ -336,7 +342,7 @@ impl NowPlaying {
         if !current && heard.play.started_ms < since_ms {
             return false;
         }
-        self.known.insert(heard.play.id);
+        self.known.insert(heard.identity.clone());
         decisions.push(heard.told(PlayKind::Started, current));
         self.recent.push_back(heard);
         if self.recent.len() > RECENT_MAX {
@@ -363,6 +369,17 @@ impl NowPlaying {
             return true;
         }
         is_known
+    }
+
+    /// The DJ went back to a deck whose play was told before.
+    fn heard_again(&mut self, id: PlayId) {
+        let told = self.recent.iter().find(|heard| heard.play.id == id && heard.play.ended_ms.is_none());
+        if let Some(told) = told.filter(|_| self.since_ms.is_some() && self.current != Some(id)) {
+            self.newest = Some(told.clone());
+            self.current = Some(id);
+            // What waited to replace it is not heard any more, and waits no longer.
+            self.waiting = None;
+        }
     }
 
     fn withdraw(&mut self, id: PlayId, decisions: &mut Vec<Decision>) {
@@ -426,6 +443,7 @@ fn started(observation: &Observation, now_ms: i64, before_ms: Option<i64>) -> (i
         (Some(started_ms), _) => (started_ms, true),
         // Several at once keep their order.
         (None, Arrival::Live) => (before_ms.map_or(now_ms, |before_ms| now_ms.max(before_ms + 1)), true),
+        (None, Arrival::Playing) => (now_ms, true),
         (None, Arrival::Found) => (before_ms.map_or(now_ms, |before_ms| before_ms + 1), false),
     }
 }
@@ -435,6 +453,14 @@ fn is_same_play(before: &Heard, after: &Heard) -> bool {
         && before.location == after.location
         && before.play.ended_ms.is_none()
         && (after.play.started_ms - before.play.started_ms).abs() <= SAME_PLAY_MS
+}
+
+/// Whether what was heard when we came is what was told before, by an earlier process or before the source was lost.
+fn is_still_on(before: &Heard, after: &Heard, now_ms: i64) -> bool {
+    let (old, new) = (&before.play.track, &after.play.track);
+    before.play.ended_ms.is_none()
+        && (&old.artist, old.display_title()) == (&new.artist, new.display_title())
+        && is_fresh(before.play.started_ms, old.duration_ms, now_ms)
 }
 
 #[cfg(test)]
@@ -662,8 +688,39 @@ mod tests {
         let mut second = NowPlaying::new("booth".parse().expect("a slug"), Rules::default());
         let seen = [identity.clone()];
         let earlier = Last { play: last.clone(), identity, is_corrected: false };
-        second.restore(T + 30_000, T, SourceKind::VirtualDj, &seen, Some(earlier));
+        second.restore(T + 30_000, T, &seen, Some(earlier));
         assert_eq!(second.current(), Some(last.id));
         assert_eq!(second.observe(T + 30_000, vec![play("a", 10)]), []);
+    }
+
+    #[test]
+    fn what_is_still_on_after_a_restart_is_the_same_play() {
+        let live = |title: &str, at_s: i64| {
+            let mut observation = play(title, at_s);
+            (observation.started_ms, observation.location) = (None, None);
+            observation.arrival = Arrival::Playing;
+            observation
+        };
+        let mut night = Night::with(Rules::default());
+        night.hears(10, vec![live("a", 10)]).said(&["started a now"]);
+        night.hears(90, vec![live("a", 90)]).said(&["passed"]);
+        night.hears(100, vec![live("b", 100)]).said(&["started b now"]);
+        // Longer ago than any track lasts: the same song is on again.
+        night.hears(5000, vec![live("b", 5000)]).said(&["started b now"]);
+    }
+
+    #[test]
+    fn going_back_to_a_deck_brings_its_play_back() {
+        let mut again = play("a", 10);
+        again.arrival = Arrival::Playing;
+        let mut night = Night::with(Rules::default());
+        night
+            .hears(10, vec![play("a", 10)])
+            .hears(200, vec![play("b", 190)])
+            .said(&["started a now", "started b now"]);
+        let b = night.now_playing.current();
+        night.hears(210, vec![again]).said(&[]);
+        assert!(night.now_playing.current().is_some_and(|current| Some(current) != b));
+        night.hears(400, vec![play("c", 390)]).said(&["started c now"]);
     }
 }

@@ -27,8 +27,9 @@ use crate::journal::{Draft, Entry, Journal, Limits, Memory, Restored};
 use crate::now_playing::{Decision, Last, NowPlaying};
 use crate::settings::Settings;
 use crate::sources::observation::SourceKind;
-use crate::sources::virtualdj::home::Places;
-use crate::sources::{self, CatchUp, SourceEvent, SourceState};
+use crate::sources::places::Places;
+use crate::sources::{self, CatchUp, Heard, SourceEvent, SourceState};
+use crate::speaker::{Speakers, Spoken};
 
 /// A set that was left open is taken up again within this time; after it, the night is over.
 pub(crate) const RESUME_WITHIN_MS: i64 = 4 * 3_600_000;
@@ -94,15 +95,15 @@ pub async fn run(settings: Settings, home: Home, broker: BrokerUrl, stop: Stop) 
     let mut desk = Desk::new(desk, address, &settings, journal, bus);
     let catch_up = desk.start(restored)?;
     let source_stop = stop.child_token();
-    let mut source =
+    let mut sources =
         sources::open(&settings, Places::of_this_machine(), TimeZone::system(), catch_up, source_stop)?;
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             // A journal that cannot be written holds up the source, not the other way round.
-            event = source.events.recv(), if desk.unwritten.len() < UNWRITTEN_MAX => match event {
-                Some(event) => desk.source(event),
+            event = sources.events.recv(), if desk.unwritten.len() < UNWRITTEN_MAX => match event {
+                Some(heard) => desk.hear(heard),
                 None => anyhow::bail!("the source has stopped; see the lines above"),
             },
             incoming = inbox.next() => match incoming {
@@ -189,6 +190,8 @@ struct Desk {
     asked: Vec<DeskRequest>,
     memory: Memory,
     now: NowPlaying,
+    speakers: Speakers,
+    /// That of the newest play.
     source: Option<SourceKind>,
     ids: IdSource,
     bus: Bus,
@@ -220,6 +223,7 @@ impl Desk {
             ended_empty: None,
             asked: Vec::new(),
             memory: Memory::default(),
+            speakers: Speakers::new(settings.source.kinds()),
             source: None,
             ids: IdSource::seeded(seed()),
             bus,
@@ -257,8 +261,7 @@ impl Desk {
                 let since_ms = open.set.started_ms - WHOLE_SECONDS_MS;
                 let last = last.filter(|entry| entry.report.set.id == open.set.id);
                 let last = last.and_then(|entry| self.as_told(entry.report.play.id, entry.identity?));
-                let source = SourceKind::VirtualDj;
-                self.now.restore(now_ms, since_ms, source, restored.seen.iter(), last);
+                self.now.restore(now_ms, since_ms, restored.seen.iter(), last);
                 since_ms
             }
             None => {
@@ -287,26 +290,42 @@ impl Desk {
         Ok(())
     }
 
-    fn source(&mut self, event: SourceEvent) {
-        match event {
-            SourceEvent::Plays(batch) => {
-                self.source = batch.last().map(|play| play.source).or(self.source);
-                let decisions = self.now.observe(now_ms(), batch);
-                self.note(decisions);
-            }
-            SourceEvent::Stopped { at_ms } => {
-                let decisions = self.now.stopped(at_ms);
-                self.note(decisions);
-            }
-            SourceEvent::State(SourceState::Found { kind, what, why }) => {
-                tracing::info!(source = %kind, "reading {what}: {why}");
-                self.source = Some(kind);
-                self.tell_state();
+    fn hear(&mut self, heard: Heard) {
+        let now_ms = now_ms();
+        let Heard { source, event } = heard;
+        let spoken = match event {
+            SourceEvent::Plays(batch) => self.speakers.plays(now_ms, source, batch),
+            SourceEvent::Stopped => self.speakers.stopped(now_ms, source),
+            SourceEvent::State(SourceState::Found { what, why }) => {
+                tracing::info!(%source, "reading {what}: {why}");
+                // Which program it is, before it plays anything.
+                self.source = self.source.or(Some(source));
+                self.speakers.is_here(now_ms, source, true)
             }
             SourceEvent::State(SourceState::Missing { what, why }) => {
-                tracing::warn!("cannot read {what}: {why}; looking again and again");
+                tracing::warn!(%source, "cannot read {what}: {why}; looking again and again");
+                self.speakers.is_here(now_ms, source, false)
             }
+        };
+        self.judge(now_ms, spoken);
+    }
+
+    /// Judges what the source that speaks has to say.
+    fn judge(&mut self, now_ms: i64, spoken: Spoken) {
+        let Spoken { plays, left_out, stopped } = spoken;
+        if let Some(newest) = plays.last() {
+            self.source = Some(newest.source);
         }
+        let mut decisions: Vec<Decision> =
+            left_out.into_iter().map(|identity| Decision::Passed { identity }).collect();
+        if !plays.is_empty() {
+            decisions.extend(self.now.observe(now_ms, plays));
+        }
+        if stopped {
+            decisions.extend(self.now.stopped(now_ms));
+        }
+        self.note(decisions);
+        self.tell_state();
     }
 
     fn incoming(&mut self, incoming: Incoming) {

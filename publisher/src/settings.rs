@@ -7,13 +7,14 @@ use protocol::FloorId;
 use serde::{Deserialize, Serialize};
 
 use crate::now_playing::{Rules, Skip};
+use crate::sources::observation::{BadSource, SourceKind};
 
 /// The `publisher` section. The defaults work on a laptop with VirtualDJ.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Where plays come from.
-    pub source: Source,
+    pub source: Chosen,
     /// The DJ program's folder, its history folder, or one file. Found by itself when absent.
     pub path: Option<PathBuf>,
     /// Look every second and do not rely on the system to tell of changes; for network drives that tell wrongly.
@@ -38,35 +39,53 @@ pub struct Settings {
     pub text: TextMode,
 }
 
-/// Which kind of source to read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    /// By the path, or else the DJ program that is found.
-    #[default]
-    Auto,
-    VirtualDj,
-    /// The newest list in a folder, or one list.
-    M3u,
-    /// A file with the current track.
-    Text,
+/// The chosen kinds of sources. Written as `auto`, or as one name or several with commas between them; of several that play
+/// at the same time, the first one speaks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Chosen(Vec<SourceKind>);
+
+impl Chosen {
+    /// None is `auto`: by the path, or else what is found.
+    pub fn kinds(&self) -> &[SourceKind] {
+        &self.0
+    }
 }
 
-/// The text names no kind of source.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no source; there are auto, virtualdj, m3u and text")]
-pub struct BadSource(String);
+impl From<SourceKind> for Chosen {
+    fn from(kind: SourceKind) -> Self {
+        Self(vec![kind])
+    }
+}
 
-impl FromStr for Source {
+impl FromStr for Chosen {
     type Err = BadSource;
     fn from_str(text: &str) -> Result<Self, BadSource> {
-        match text {
-            "auto" => Ok(Source::Auto),
-            "virtualdj" => Ok(Source::VirtualDj),
-            "m3u" => Ok(Source::M3u),
-            "text" => Ok(Source::Text),
-            _ => Err(BadSource(text.to_owned())),
+        if text == "auto" {
+            return Ok(Self::default());
         }
+        let mut kinds = Vec::new();
+        for name in text.split(',') {
+            let kind = name.trim().parse()?;
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        Ok(Self(kinds))
+    }
+}
+
+impl TryFrom<String> for Chosen {
+    type Error = BadSource;
+    fn try_from(text: String) -> Result<Self, BadSource> {
+        text.parse()
+    }
+}
+
+impl From<Chosen> for String {
+    fn from(chosen: Chosen) -> Self {
+        let names: Vec<&str> = chosen.0.iter().map(|kind| kind.name()).collect();
+        if names.is_empty() { "auto".to_owned() } else { names.join(",") }
     }
 }
 
@@ -84,7 +103,7 @@ pub enum TextMode {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            source: Source::Auto,
+            source: Chosen::default(),
             path: None,
             force_polling: false,
             delay_s: 0,
@@ -126,8 +145,9 @@ mod tests {
     fn nothing_set_works_and_a_wrong_key_is_named() {
         assert_eq!(serde_json::from_str::<Settings>("{}").expect("all has defaults"), Settings::default());
         let set: Settings =
-            serde_json::from_str(r#"{"source":"virtualdj","delay_s":90}"#).expect("right keys");
-        assert_eq!((set.source, set.rules().delay_ms), (Source::VirtualDj, 60_000));
+            serde_json::from_str(r#"{"source":"virtualdj, text","delay_s":90}"#).expect("right keys");
+        assert_eq!(set.source.kinds(), [SourceKind::VirtualDj, SourceKind::Text]);
+        assert_eq!(set.rules().delay_ms, 60_000);
         let wrong = serde_json::from_str::<Settings>(r#"{"dely_s":1}"#).expect_err("a wrong key");
         assert!(wrong.to_string().contains("dely_s"));
     }

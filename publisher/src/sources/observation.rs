@@ -2,24 +2,67 @@
 //! `now_playing` to say.
 
 use std::fmt;
+use std::str::FromStr;
 
 use protocol::Track;
 
 /// Which kind of source saw a play; a part of the play's identity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SourceKind {
     VirtualDj,
     M3u,
     Text,
 }
 
-impl fmt::Display for SourceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+/// The text names no kind of source.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no source; there are auto, {all}", all = SourceKind::names().join(", "))]
+pub struct BadSource(String);
+
+impl SourceKind {
+    pub const ALL: &[Self] = &[Self::VirtualDj, Self::M3u, Self::Text];
+
+    /// As it stands in settings, in a desk's state and in the ids of plays.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::VirtualDj => "virtualdj",
             Self::M3u => "m3u",
             Self::Text => "text",
-        })
+        }
+    }
+
+    /// What it is called among DJs.
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::VirtualDj => "VirtualDJ",
+            Self::M3u => "a playlist",
+            Self::Text => "a text file",
+        }
+    }
+
+    /// Whether the user can say where its files are.
+    pub fn has_files(self) -> bool {
+        match self {
+            Self::VirtualDj | Self::M3u | Self::Text => true,
+        }
+    }
+
+    fn names() -> Vec<&'static str> {
+        Self::ALL.iter().map(|kind| kind.name()).collect()
+    }
+}
+
+impl fmt::Display for SourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for SourceKind {
+    type Err = BadSource;
+    fn from_str(text: &str) -> Result<Self, BadSource> {
+        let kind = Self::ALL.iter().find(|kind| kind.name() == text);
+        kind.copied().ok_or_else(|| BadSource(text.to_owned()))
     }
 }
 
@@ -30,6 +73,8 @@ pub enum Arrival {
     Live,
     /// It was there when we came. Without a start time, it is history.
     Found,
+    /// It was heard when we came, and nobody knows since when.
+    Playing,
 }
 
 /// Where the music lies. It never leaves the machine, so it cannot be serialized.

@@ -14,7 +14,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Follower, Looked, SourceEvent, SourceState, folder};
+use super::files::{Files, Looked};
+use super::{Heard, SourceEvent, SourceState, folder};
 
 const POLL: Duration = Duration::from_secs(1);
 /// Hints come in bursts: the look waits for a pause, but not for long.
@@ -23,10 +24,11 @@ const BURST_MAX: Duration = Duration::from_millis(200);
 
 /// Follows until stopped, or until nobody receives any more. Blocks: give it a thread.
 pub(super) fn follow(
-    mut follower: Follower,
+    mut files: Box<dyn Files>,
+    why_this: &str,
     force_polling: bool,
     clock: impl Fn() -> i64,
-    events: &mpsc::Sender<SourceEvent>,
+    events: &mpsc::Sender<Heard>,
     stop: &CancellationToken,
     runtime: &Handle,
 ) {
@@ -38,6 +40,7 @@ pub(super) fn follow(
         stopped.cancelled().await;
         let _ = waker.try_send(());
     });
+    let source = files.kind();
     let mut watched: Option<Watched> = None;
     let mut missing: Option<String> = None;
     let mut found = false;
@@ -46,10 +49,11 @@ pub(super) fn follow(
         let now_ms = clock();
         let mut wake_ms = None;
         let mut out = Vec::new();
-        match follower.look(now_ms, hinted) {
+        match files.look(now_ms, hinted) {
             Ok(Looked { events: looked, wake_ms: wake }) => {
                 if !found || missing.is_some() {
-                    out.push(SourceEvent::State(follower.found()));
+                    let (what, why) = (files.what(), why_this.to_owned());
+                    out.push(SourceEvent::State(SourceState::Found { what, why }));
                     (found, missing) = (true, None);
                 }
                 out.extend(looked);
@@ -60,18 +64,18 @@ pub(super) fn follow(
                 let why = why(&error);
                 // Said once, not every second.
                 if missing.as_ref() != Some(&why) {
-                    let what = follower.what();
+                    let what = files.what();
                     out.push(SourceEvent::State(SourceState::Missing { what, why: why.clone() }));
                     missing = Some(why);
                 }
             }
         }
         for event in out {
-            if !send(event, events, stop, runtime) {
+            if !send(Heard { source, event }, events, stop, runtime) {
                 return;
             }
         }
-        if missing.is_none() && !force_polling && renew(&mut watched, follower.folder(), &hint) {
+        if missing.is_none() && !force_polling && renew(&mut watched, files.watched(), &hint) {
             // What happened between the look and the watch gave no hint.
             hinted = true;
             continue;
@@ -90,8 +94,7 @@ struct Watched {
 }
 
 /// Watches the folder if it is not watched yet, or is another one than before. Says whether a watch is new.
-fn renew(watched: &mut Option<Watched>, folder: Option<&Path>, hint: &SyncSender<()>) -> bool {
-    let Some(folder) = folder else { return false };
+fn renew(watched: &mut Option<Watched>, folder: &Path, hint: &SyncSender<()>) -> bool {
     let id = folder::folder_id(folder).ok();
     if watched.as_ref().is_some_and(|watched| watched.folder == folder && watched.id == id) {
         return false;
@@ -140,12 +143,7 @@ fn wait(hints: &Receiver<()>, at_most: Duration) -> bool {
 }
 
 /// Sends, and waits while the queue is full: the files keep what is not read yet. Says whether to go on.
-fn send(
-    event: SourceEvent,
-    events: &mpsc::Sender<SourceEvent>,
-    stop: &CancellationToken,
-    runtime: &Handle,
-) -> bool {
+fn send(event: Heard, events: &mpsc::Sender<Heard>, stop: &CancellationToken, runtime: &Handle) -> bool {
     runtime.block_on(async {
         tokio::select! {
             sent = events.send(event) => sent.is_ok(),

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
-use pika_publisher::settings::{self, Settings};
-use pika_publisher::sources::virtualdj::home::Places;
-use pika_publisher::sources::{CatchUp, Source, SourceEvent, SourceState, open};
+use pika_publisher::settings::Settings;
+use pika_publisher::sources::observation::SourceKind;
+use pika_publisher::sources::places::Places;
+use pika_publisher::sources::{CatchUp, SourceEvent, SourceState, Sources, open};
 use tokio_util::sync::CancellationToken;
 
 use crate::writer::Writer;
@@ -18,23 +19,23 @@ fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64
 }
 
-fn follow(path: &Path, force_polling: bool, stop: &CancellationToken) -> Source {
+fn follow(path: &Path, force_polling: bool, stop: &CancellationToken) -> Sources {
     let settings = Settings { path: Some(path.to_owned()), force_polling, ..Settings::default() };
     follow_with(&settings, Places::default(), stop)
 }
 
-fn follow_with(settings: &Settings, places: Places, stop: &CancellationToken) -> Source {
+fn follow_with(settings: &Settings, places: Places, stop: &CancellationToken) -> Sources {
     let catch_up = CatchUp { since_ms: now_ms(), ..CatchUp::default() };
     open(settings, places, TimeZone::UTC, catch_up, stop.clone()).expect("the source opens")
 }
 
-async fn next(source: &mut Source) -> SourceEvent {
+async fn next(source: &mut Sources) -> SourceEvent {
     let event = tokio::time::timeout(SOON, source.events.recv()).await.expect("an event within 20 s");
-    event.expect("the source runs")
+    event.expect("the source runs").event
 }
 
 /// Titles of the next plays, as many as asked for.
-async fn titles(source: &mut Source, count: usize) -> Vec<String> {
+async fn titles(source: &mut Sources, count: usize) -> Vec<String> {
     let mut titles = Vec::new();
     while titles.len() < count {
         if let SourceEvent::Plays(plays) = next(source).await {
@@ -129,7 +130,7 @@ async fn the_library_adds_what_the_history_leaves_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_home_that_appears_is_found() {
     let dir = tempfile::tempdir().expect("a folder");
-    let places = Places { noted: None, parents: vec![dir.path().to_owned()] };
+    let places = Places { documents: Some(dir.path().to_owned()), ..Places::default() };
     let stop = CancellationToken::new();
     let mut writer = Writer::in_folder(&dir.path().join("VirtualDJ/History"), now_ms());
     let mut source = follow_with(&Settings::default(), places, &stop);
@@ -145,13 +146,13 @@ async fn a_text_file() {
     let file = dir.path().join("now.txt");
     let stop = CancellationToken::new();
     let settings =
-        Settings { source: settings::Source::Text, path: Some(file.clone()), ..Settings::default() };
+        Settings { source: SourceKind::Text.into(), path: Some(file.clone()), ..Settings::default() };
     let mut source = follow_with(&settings, Places::default(), &stop);
     assert!(matches!(next(&mut source).await, SourceEvent::State(SourceState::Found { .. })));
     fs::write(&file, "Ana - Night\n").expect("written");
     assert_eq!(titles(&mut source, 1).await, ["Night"]);
     fs::write(&file, "").expect("written");
-    assert!(matches!(next(&mut source).await, SourceEvent::Stopped { .. }));
+    assert!(matches!(next(&mut source).await, SourceEvent::Stopped));
     stop.cancel();
 }
 

@@ -1,21 +1,11 @@
-//! Where VirtualDJ keeps its files on this machine. The places come in as data; only `Places::of_this_machine` looks.
+//! Where VirtualDJ keeps its files on this machine. Where to look comes in as data.
 
-use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::history;
+use crate::sources::places::Places;
 use crate::sources::{folder, playlist};
-
-/// Folders of the user that VirtualDJ may be in.
-#[derive(Debug, Clone, Default)]
-pub struct Places {
-    /// What VirtualDJ itself has noted down.
-    pub noted: Option<PathBuf>,
-    /// Application data, then documents.
-    pub parents: Vec<PathBuf>,
-}
 
 /// VirtualDJ's folder, and what of its history is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,29 +16,13 @@ pub struct Home {
     pub only: Option<String>,
 }
 
-impl Places {
-    /// The places of this user on this machine.
-    pub fn of_this_machine() -> Self {
-        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        if cfg!(windows) {
-            let documents = registry(
-                r"HKCU\Software\Microsoft\Windows\CurrentVersion\Explorer\User Shell Folders",
-                "Personal",
-            )
-            .or_else(|| variable("USERPROFILE").map(|user| user.join("Documents")));
-            let noted = registry(r"HKCU\Software\VirtualDJ", "HomeFolder");
-            return Self { noted, parents: variable("LOCALAPPDATA").into_iter().chain(documents).collect() };
-        }
-        let parents = variable("HOME")
-            .map(|home| vec![home.join("Library/Application Support"), home.join("Documents")])
-            .unwrap_or_default();
-        Self { noted: None, parents }
-    }
-
-    /// VirtualDJ's folder; of several the one whose history is the newest.
-    pub fn home(&self) -> Option<Home> {
+impl Home {
+    /// VirtualDJ's folder on this machine; of several the one whose history is the newest.
+    pub fn find(places: &Places) -> Option<Self> {
+        // Newer releases use the folder for data, older ones that for documents.
+        let parents = places.data.first().into_iter().chain(&places.documents);
         let candidates =
-            self.noted.clone().into_iter().chain(self.parents.iter().map(|parent| parent.join("VirtualDJ")));
+            places.virtualdj.clone().into_iter().chain(parents.map(|parent| parent.join("VirtualDJ")));
         let homes = candidates.filter(|folder| is_home(folder)).map(Home::in_folder);
         // The first wins a tie: places are in order of preference.
         homes
@@ -56,9 +30,7 @@ impl Places {
             .max_by_key(|(index, home)| (home.newest_play_ms(), -(*index as i64)))
             .map(|(_, home)| home)
     }
-}
 
-impl Home {
     /// The home that a user's path means: the home folder itself, its history folder, or one history file.
     pub fn of_path(path: &Path) -> Self {
         let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().to_lowercase());
@@ -97,31 +69,6 @@ impl Home {
 
 fn is_home(folder: &Path) -> bool {
     ["settings.xml", "database.xml", "History"].iter().any(|name| folder.join(name).exists())
-}
-
-/// A value of the Windows registry, asked of the system's own tool: no other place needs an API for it.
-fn registry(key: &str, value: &str) -> Option<PathBuf> {
-    let output = std::process::Command::new("reg").args(["query", key, "/v", value]).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text.lines().find(|line| line.trim_start().starts_with(value))?;
-    let kind = ["REG_EXPAND_SZ", "REG_SZ"].into_iter().find(|kind| line.contains(kind))?;
-    let (_, path) = line.split_once(kind)?;
-    let path = path.trim();
-    (!path.is_empty()).then(|| PathBuf::from(expanded(path, |name| env::var_os(name))))
-}
-
-/// The text with `%NAME%` replaced.
-fn expanded(text: &str, variable: impl Fn(&str) -> Option<OsString>) -> String {
-    let mut parts = text.split('%');
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    while let Some(name) = parts.next() {
-        match variable(name) {
-            Some(value) => plain.push_str(&value.to_string_lossy()),
-            None => plain.push_str(&format!("%{name}%")),
-        }
-        plain.push_str(parts.next().unwrap_or_default());
-    }
-    plain
 }
 
 /// What in `settings.xml` keeps plays from us or late, in words for the DJ.
@@ -163,20 +110,17 @@ mod tests {
             let entry = format!("#EXTVDJ:<lastplaytime>{played}</lastplaytime>\n/m\n");
             fs::write(history.join("2026-11-21.m3u"), entry).expect("written");
         }
-        let places = Places { noted: None, parents: vec![dir.path().join("old"), dir.path().join("new")] };
-        let home = places.home().expect("two are there");
+        let places = Places {
+            documents: Some(dir.path().join("old")),
+            data: vec![dir.path().join("new")],
+            ..Places::default()
+        };
+        let home = Home::find(&places).expect("two are there");
         assert_eq!(home.folder, dir.path().join("new/VirtualDJ"));
         assert_eq!(Home::of_path(&home.folder), home);
         assert_eq!(Home::of_path(&home.history), home);
         let file = Home::of_path(&home.history.join("2026-11-21.m3u"));
         assert_eq!((file.history, file.only.as_deref()), (home.history, Some("2026-11-21.m3u")));
-    }
-
-    #[test]
-    fn variables_of_the_registry() {
-        let user = |name: &str| (name == "USERPROFILE").then(|| OsString::from(r"C:\Users\dj"));
-        assert_eq!(expanded(r"%USERPROFILE%\OneDrive\Documents", user), r"C:\Users\dj\OneDrive\Documents");
-        assert_eq!(expanded(r"D:\%X%", user), r"D:\%X%");
     }
 
     #[test]

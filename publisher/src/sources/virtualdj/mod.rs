@@ -17,8 +17,9 @@ use self::history::Format;
 use self::home::Home;
 use self::library::Library;
 use self::reader::{CatchUp, Reader, Step};
+use super::files::{Files, Looked};
 use super::folder::{self, Listing};
-use super::observation::Observation;
+use super::observation::{Observation, SourceKind};
 
 const TRACKLIST: &str = "tracklist.txt";
 /// A night is some 30 KiB. Of a log over years only the end is read.
@@ -54,11 +55,6 @@ impl VirtualDj {
             unknown: None,
             home,
         }
-    }
-
-    /// The folder that changes when something is played.
-    pub fn watched_folder(&self) -> &Path {
-        &self.home.history
     }
 
     /// Looks at the history; plays come with what the library knows of them.
@@ -111,5 +107,24 @@ impl VirtualDj {
                 self.unknown = Some(observation);
             }
         }
+    }
+}
+
+impl Files for VirtualDj {
+    fn kind(&self) -> SourceKind {
+        SourceKind::VirtualDj
+    }
+
+    fn what(&self) -> String {
+        self.home.history.display().to_string()
+    }
+
+    fn watched(&self) -> &Path {
+        &self.home.history
+    }
+
+    fn look(&mut self, now_ms: i64, hinted: bool) -> io::Result<Looked> {
+        let step = self.step(now_ms, hinted)?;
+        Ok(Looked::plays(step.observations, step.wake_ms))
     }
 }
