@@ -200,7 +200,7 @@ struct Needs {
 }
 
 /// What a desk has said of itself since the last connect.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Heard {
     status: bool,
     state: bool,
@@ -209,10 +209,12 @@ struct Heard {
     skew: Skew,
     skew_logged_ms: i64,
     noted_ms: i64,
+    /// What is noted of it: source, app, and whether its clock is known.
+    noted: Option<(Option<String>, String, bool)>,
 }
 
 impl Heard {
-    fn all(self) -> bool {
+    fn all(&self) -> bool {
         self.status && self.state
     }
 }
@@ -610,10 +612,12 @@ impl Archiver {
             return;
         }
         let Some(heard) = self.desks.get_mut(&(address.clone(), desk.clone())) else { return };
-        if now_ms - heard.noted_ms < DESK_NOTED_EVERY_MS {
+        let known = (state.source.clone(), state.app.clone(), heard.skew.ahead_ms().is_some());
+        let is_news = heard.noted.as_ref() != Some(&known);
+        if !is_news && now_ms - heard.noted_ms < DESK_NOTED_EVERY_MS {
             return;
         }
-        heard.noted_ms = now_ms;
+        (heard.noted_ms, heard.noted) = (now_ms, Some(known));
         let row = DeskRow {
             floor: address.clone(),
             desk: desk.clone(),

@@ -137,7 +137,8 @@ pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
     }
     if flags.demo || publisher::is_source_here(&desk) {
         let home = publisher::Home { event: event.id.clone(), journal: loaded.data.join("desk") };
-        parts.start("publisher", |stop| publisher::run(desk, home, desk_url, stop));
+        let (_, controls) = publisher::controls::controls();
+        parts.start("publisher", |stop| publisher::run(desk, home, desk_url, controls, stop));
     } else {
         tracing::info!("no DJ program found here; start one, or connect a publisher from the DJ's laptop");
     }
@@ -210,7 +211,8 @@ pub async fn publisher(loaded: Loaded, flags: PublisherFlags) -> anyhow::Result<
         return Ok(());
     }
     let mut parts = Parts::new();
-    parts.start("publisher", |stop| publisher::run(settings, home, broker, stop));
+    let (_, controls) = publisher::controls::controls();
+    parts.start("publisher", |stop| publisher::run(settings, home, broker, controls, stop));
     parts.run().await
 }
 

@@ -17,12 +17,13 @@ use protocol::{
     DeskId, DeskRequest, DeskState, DeskTopic, EventId, FloorAddress, FloorId, FloorTopic, IdSource, Info,
 };
 use protocol::{
-    JournalId, Message, MessageId, Play, PlayId, PlayKind, PlayReport, Presence, ProducerId, SetRef,
+    JournalId, Message, MessageId, Play, PlayId, PlayKind, PlayReport, Presence, ProducerId, Request, SetRef,
 };
 use protocol::{Topic, V1, message};
 use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 
+use crate::controls::{Controls, OnNow, Standing, Status};
 use crate::journal::{Draft, Entry, Journal, Limits, Memory, Restored};
 use crate::now_playing::{Decision, Last, NowPlaying};
 use crate::settings::Settings;
@@ -70,7 +71,13 @@ pub(crate) struct Noted {
 ///
 /// # Errors
 /// The broker URL names no desk, the journal cannot be used, or the source's settings make no sense.
-pub async fn run(settings: Settings, home: Home, broker: BrokerUrl, stop: Stop) -> anyhow::Result<()> {
+pub async fn run(
+    settings: Settings,
+    home: Home,
+    broker: BrokerUrl,
+    mut controls: Controls,
+    stop: Stop,
+) -> anyhow::Result<()> {
     let desk = desk_of(&broker)?;
     let (journal, restored) = journal_of(&home, &desk)?;
 
@@ -110,10 +117,13 @@ pub async fn run(settings: Settings, home: Home, broker: BrokerUrl, stop: Stop) 
                 Some(incoming) => desk.incoming(incoming),
                 None => break,
             },
+            // Clicks wait in their queue while the disk is away.
+            Some(request) = controls.wishes.recv(), if desk.wishes.is_empty() => desk.wish(request),
             _ = tick.tick() => desk.tick(),
             () = stop.cancelled() => break,
         }
         desk.send();
+        controls.status.send_if_modified(|shown| desk.show(shown));
     }
     desk.leave();
     bus_stop.cancel();
@@ -188,6 +198,11 @@ struct Desk {
     ended_empty: Option<SetRef>,
     /// What is not carried out yet, because the journal cannot be written.
     asked: Vec<DeskRequest>,
+    /// The same, of what the DJ clicked at the laptop.
+    wishes: VecDeque<Request>,
+    status: Status,
+    /// Since when plays wait for an answer.
+    waits_since_ms: Option<i64>,
     memory: Memory,
     now: NowPlaying,
     speakers: Speakers,
@@ -222,6 +237,9 @@ impl Desk {
             is_closing: false,
             ended_empty: None,
             asked: Vec::new(),
+            wishes: VecDeque::new(),
+            status: Status::default(),
+            waits_since_ms: None,
             memory: Memory::default(),
             speakers: Speakers::new(settings.source.kinds()),
             source: None,
@@ -296,23 +314,42 @@ impl Desk {
         let spoken = match event {
             SourceEvent::Plays(batch) => self.speakers.plays(now_ms, source, batch),
             SourceEvent::Stopped => self.speakers.stopped(now_ms, source),
-            SourceEvent::State(SourceState::Found { what, why }) => {
+            SourceEvent::State(state) => self.source_state(now_ms, source, state),
+        };
+        self.judge(now_ms, spoken);
+    }
+
+    fn source_state(&mut self, now_ms: i64, source: SourceKind, state: SourceState) -> Spoken {
+        let sources = &mut self.status.sources;
+        match sources.iter_mut().find(|(kind, _)| *kind == source) {
+            Some((_, known)) => *known = state.clone(),
+            None => sources.push((source, state.clone())),
+        }
+        match state {
+            SourceState::Found { what, why } => {
                 tracing::info!(%source, "reading {what}: {why}");
+                self.status.note(now_ms, format!("{source}: reading {what}: {why}"));
                 // Which program it is, before it plays anything.
                 self.source = self.source.or(Some(source));
                 self.speakers.is_here(now_ms, source, true)
             }
-            SourceEvent::State(SourceState::Missing { what, why }) => {
+            SourceState::Missing { what, why } => {
                 tracing::warn!(%source, "cannot read {what}: {why}; looking again and again");
+                self.status.note(now_ms, format!("{source}: cannot read {what}: {why}"));
                 self.speakers.is_here(now_ms, source, false)
             }
-        };
-        self.judge(now_ms, spoken);
+        }
     }
 
     /// Judges what the source that speaks has to say.
     fn judge(&mut self, now_ms: i64, spoken: Spoken) {
         let Spoken { plays, left_out, stopped } = spoken;
+        for play in &plays {
+            self.status.note(now_ms, format!("{}: {}", play.source, play.track.clone().clean().line()));
+        }
+        if stopped {
+            self.status.note(now_ms, "nothing is played any more".to_owned());
+        }
         if let Some(newest) = plays.last() {
             self.source = Some(newest.source);
         }
@@ -331,8 +368,15 @@ impl Desk {
     fn incoming(&mut self, incoming: Incoming) {
         match incoming {
             // What was under way is lost with the old connection; what arrived after all does no harm twice.
-            Incoming::Connected => self.outbox.rewind(),
-            Incoming::Lost => {}
+            Incoming::Connected => {
+                self.outbox.rewind();
+                self.status.is_connected = true;
+                self.status.note(now_ms(), "connected to the server".to_owned());
+            }
+            Incoming::Lost => {
+                self.status.is_connected = false;
+                self.status.note(now_ms(), "the server is out of reach; plays wait".to_owned());
+            }
             Incoming::Message { message: Message::Cursor(cursor), .. }
                 if cursor.journal == self.journal.id() =>
             {
@@ -346,6 +390,7 @@ impl Desk {
             Incoming::Message { message: Message::Info(info), .. } => {
                 self.outbox.archived_by(info.term);
                 self.check_floor(&info);
+                self.status.info = Some(info);
             }
             Incoming::Message {
                 topic: Topic::Floor(_, FloorTopic::Desk(_, DeskTopic::Requests)),
@@ -389,6 +434,7 @@ impl Desk {
             self.write();
         }
         self.carry_out();
+        self.grant();
         if self.outbox.rewind_if_stuck(now_ms) {
             tracing::warn!(waiting = self.outbox.len(), "the archive has not confirmed; sending again");
         }
@@ -505,6 +551,55 @@ impl Desk {
         self.bus.keep(topic, message::write(&state));
         self.state = Some(state);
         self.state_told_ms = now_ms;
+    }
+
+    /// Shows how the desk stands, if that changed.
+    fn show(&mut self, shown: &mut Status) -> bool {
+        /// A server that answers does so within this.
+        const ANSWERED_WITHIN_MS: i64 = 5_000;
+        let now_ms = now_ms();
+        let open = self.journal.open_set().filter(|_| !self.is_closing).map(|open| open.set.id);
+        let waiting = self.outbox.len() + self.unwritten.len();
+        self.waits_since_ms = if waiting == 0 { None } else { self.waits_since_ms.or(Some(now_ms)) };
+        let is_slow = self.waits_since_ms.is_some_and(|since_ms| now_ms - since_ms > ANSWERED_WITHIN_MS);
+        let current = self.now.current();
+        let status = &mut self.status;
+        status.set = open;
+        status.now = self.told.iter().find(|told| Some(told.play.id) == current).map(|told| OnNow {
+            play: told.play.id,
+            track: told.play.track.clone(),
+            started_ms: told.play.started_ms,
+        });
+        let told = self.told.iter().rev().find(|told| told.kind != PlayKind::Withdrawn);
+        status.last = told.filter(|_| open.is_some()).map(|told| (told.play.id, told.play.track.line()));
+        status.is_hidden = current.is_some() && self.memory.hidden == current;
+        status.waiting = waiting;
+        status.speaker = self.speakers.speaker();
+        let is_lost = !status.sources.is_empty()
+            && status.sources.iter().all(|(_, state)| matches!(state, SourceState::Missing { .. }));
+        let faults = [
+            (!self.unwritten.is_empty()).then(|| "the disk does not take what is played".to_owned()),
+            (!self.has_floor).then(|| format!("the event has no floor {}", self.address.floor)),
+            is_lost.then(|| "no DJ program can be read".to_owned()),
+        ];
+        let fault = faults.into_iter().flatten().next();
+        status.standing = match (&fault, open) {
+            (Some(_), _) => Standing::Error,
+            (None, None) => Standing::Idle,
+            (None, Some(_)) if !status.is_connected || is_slow => Standing::Queueing,
+            (None, Some(_)) if status.is_hidden => Standing::Hidden,
+            (None, Some(_)) => Standing::Live,
+        };
+        status.why = fault.or_else(|| match status.standing {
+            Standing::Queueing if !status.is_connected => Some("the server is out of reach".to_owned()),
+            Standing::Queueing => Some("the archive does not answer".to_owned()),
+            _ => None,
+        });
+        let is_new = shown != status;
+        if is_new {
+            shown.clone_from(status);
+        }
+        is_new
     }
 
     fn send(&mut self) {

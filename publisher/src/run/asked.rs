@@ -43,9 +43,26 @@ impl Desk {
         self.tell_state();
     }
 
+    /// Does what the DJ clicks, in order, as soon as the journal takes it.
+    pub(super) fn wish(&mut self, request: Request) {
+        self.status.note(now_ms(), format!("you: {}", in_words(&request)));
+        self.wishes.push_back(request);
+        self.grant();
+    }
+
+    pub(super) fn grant(&mut self) {
+        while self.is_settled() && now_ms() - self.write_failed_ms >= 1_000 {
+            let Some(request) = self.wishes.pop_front() else { return };
+            if !self.fulfil(&request) {
+                self.wishes.push_front(request);
+                return;
+            }
+        }
+    }
+
     /// Says no if it has to be tried again.
     fn fulfil(&mut self, request: &Request) -> bool {
-        tracing::info!(?request, "the DJ asks from elsewhere");
+        tracing::info!(?request, "the DJ asks");
         match request {
             Request::Hide { play_id, on } => self.hide(*play_id, *on),
             Request::Withdraw { play_id } => self.withdraw(*play_id),
@@ -197,6 +214,17 @@ impl Desk {
         if let Err(error) = on_disk(|| self.journal.remember(self.memory.clone())) {
             tracing::warn!("cannot write to the journal: {:#}", anyhow::Error::from(error));
         }
+    }
+}
+
+fn in_words(request: &Request) -> &'static str {
+    match request {
+        Request::Hide { on: true, .. } => "hide this track",
+        Request::Hide { on: false, .. } => "show this track after all",
+        Request::Withdraw { .. } => "take a play back",
+        Request::Correct { .. } => "correct a play",
+        Request::EndSet { .. } => "end the set",
+        Request::GoLive => "go live",
     }
 }
 
