@@ -91,11 +91,21 @@ impl BrokerUrl {
         })
     }
 
-    /// For WebSocket: the URL without the login, which travels in CONNECT.
-    pub(crate) fn without_login(&self) -> String {
+    /// The URL without the login, to be shown.
+    pub fn without_login(&self) -> String {
+        self.plain().to_string()
+    }
+
+    fn plain(&self) -> Url {
         let mut url = self.0.clone();
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
+        // Fails only for URLs without a host, and those were refused.
+        let _ = (url.set_username(""), url.set_password(None));
+        url
+    }
+
+    /// For WebSocket: the login travels in CONNECT, and a bare host means the usual path.
+    pub(crate) fn websocket(&self) -> String {
+        let mut url = self.plain();
         if url.path() == "/" {
             url.set_path("/mqtt");
         }
@@ -142,7 +152,7 @@ mod tests {
         let url: BrokerUrl = "wss://api.example.org/ws".parse().unwrap();
         assert_eq!((url.road(), url.port(), url.login()), (Road::WebSocketTls, 443, None));
         assert_eq!(url.tcp(), None);
-        assert_eq!(url.without_login(), "wss://api.example.org/ws");
+        assert_eq!(url.websocket(), "wss://api.example.org/ws");
         for bad in ["", "localhost:1883", "http://x", "mqtt://"] {
             assert!(bad.parse::<BrokerUrl>().is_err(), "{bad}");
         }

@@ -199,7 +199,7 @@ pub fn open(options: Options, stop: CancellationToken) -> anyhow::Result<(Bus, I
 fn mqtt_options(options: &Options) -> anyhow::Result<MqttOptions> {
     let url = &options.url;
     let host = match url.road() {
-        Road::WebSocket | Road::WebSocketTls => url.without_login(),
+        Road::WebSocket | Road::WebSocketTls => url.websocket(),
         Road::Tcp | Road::Tls => url.host().to_owned(),
     };
     let mut mqtt = MqttOptions::new(&options.client_id, host, url.port());

@@ -15,6 +15,8 @@ const PREFIX: &str = "PIKA__";
 pub struct Sources<'a> {
     /// A TOML file, and it must be there.
     pub file: Option<&'a Path>,
+    /// A TOML file that a program of ours has written; it counts more than the other one, and need not be there.
+    pub written: Option<&'a Path>,
     /// The environment, as [`std::env::vars`] gives it.
     pub environment: Vec<(String, String)>,
     /// Short names of the environment for a setting, for example `PORT` for `web.port`.
@@ -76,6 +78,9 @@ impl Settings {
     pub fn load(sources: Sources<'_>) -> Result<Settings, BadSettings> {
         let mut settings = Settings::default();
         if let Some(path) = sources.file {
+            settings.read_file(path)?;
+        }
+        if let Some(path) = sources.written.filter(|path| path.exists()) {
             settings.read_file(path)?;
         }
         for (name, value) in sources.environment {
@@ -143,7 +148,7 @@ impl Settings {
             path: path.to_owned(),
             message: error.to_string().trim_end().to_owned(),
         };
-        self.values = text.parse().map_err(not_toml)?;
+        lay_over(&mut self.values, text.parse().map_err(not_toml)?);
         let spanned = toml::de::DeTable::parse(&text).map_err(not_toml)?;
         note_lines(spanned.get_ref(), "", &mut |name, offset| {
             let line = text[..offset.min(text.len())].matches('\n').count() + 1;
@@ -214,6 +219,18 @@ impl Settings {
             match name.rsplit_once('.') {
                 Some((outer, _)) => name = outer,
                 None => return Origin::Default,
+            }
+        }
+    }
+}
+
+/// Puts what a later file says into the place of what an earlier one says, table by table.
+fn lay_over(values: &mut Table, later: Table) {
+    for (key, value) in later {
+        match (values.get_mut(&key), value) {
+            (Some(Value::Table(old)), Value::Table(new)) => lay_over(old, new),
+            (_, value) => {
+                values.insert(key, value);
             }
         }
     }
@@ -291,7 +308,14 @@ mod tests {
     fn load(text: &str, environment: &[(&str, &str)], flags: Vec<(&str, &str, Value)>) -> Settings {
         let file = file(text);
         let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Settings::load(Sources { file: Some(file.path()), environment, well_known: KNOWN, flags }).unwrap()
+        Settings::load(Sources {
+            file: Some(file.path()),
+            written: None,
+            environment,
+            well_known: KNOWN,
+            flags,
+        })
+        .unwrap()
     }
 
     #[test]

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::{EventId, FloorId, SetId};
 
 /// Pika tells a dance floor what is playing.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(name = "pika", version, propagate_version = true)]
 pub struct Cli {
     /// Where Pika keeps its files [default: your data folder, for example ~/.local/share/pika]
@@ -19,7 +19,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Broker, archiver and web app in one process, and the publisher when a DJ program is found
     Up(Up),
@@ -51,7 +51,7 @@ pub enum Command {
     Asyncapi,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Up {
     /// Play a built-in set into a real VirtualDJ history and publish it
     #[arg(long)]
@@ -61,7 +61,7 @@ pub struct Up {
     pub local: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Export {
     /// The event, as in its address; without it, jsonl is the whole archive
     #[arg(
@@ -103,13 +103,13 @@ pub enum Format {
     Md,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Import {
     /// What `pika export --format jsonl` has written
     pub file: PathBuf,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Backup {
     /// The file to write, or a folder for dated ones
     #[arg(value_name = "FILE|DIR")]
@@ -119,7 +119,7 @@ pub struct Backup {
     pub keep: u32,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Restore {
     /// What `pika backup` or `pika export --format jsonl` has written
     pub file: PathBuf,
@@ -128,14 +128,14 @@ pub struct Restore {
     pub force: bool,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct PublisherFlags {
-    /// No tray icon (there is none yet: the publisher always runs like this)
+    /// No tray icon and no settings page, as on a machine without a desktop
     #[arg(long)]
     pub headless: bool,
-    /// virtualdj, m3u or text
+    /// auto, or which kind: virtualdj, m3u, text and others; several with commas, of which the first speaks
     #[arg(long, value_name = "KIND")]
-    pub source: Option<String>,
+    pub source: Option<publisher::Chosen>,
     /// The DJ program's folder, or the file to read
     #[arg(long)]
     pub path: Option<PathBuf>,
@@ -151,13 +151,13 @@ pub struct PublisherFlags {
     pub import: Option<PathBuf>,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum DeskCommand {
     /// Lists desks as the archive heard them last: desk, floor, app, source, clock, last heard
     List,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum TokenCommand {
     /// Makes a token and prints it once, on the last line
     Add {

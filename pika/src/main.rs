@@ -5,6 +5,7 @@ mod backup;
 mod cli;
 mod contract;
 mod demo;
+mod desk;
 mod desks;
 mod files;
 mod health;
@@ -55,13 +56,18 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         tracing::warn!("cannot raise the number of connections that the system allows: {error}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Command::Publisher(flags) = &cli.command
+        && flags.has_desktop()
+    {
+        return desk::desktop(&cli, flags, loaded, &runtime);
+    }
     runtime.block_on(async {
         match cli.command {
             Command::Up(up) => parts::up(loaded, up).await,
             Command::Broker => parts::broker(loaded).await,
             Command::Archiver => parts::archiver(loaded).await,
             Command::Webapp => parts::webapp(loaded).await,
-            Command::Publisher(flags) => parts::publisher(loaded, flags).await,
+            Command::Publisher(flags) => desk::headless(loaded, flags).await,
             Command::Desk(DeskCommand::List) => desks::list(&loaded).await,
             Command::Token(command) => tokens::run(&loaded, command).await,
             Command::Export(flags) => archive::export(&loaded, flags).await,

@@ -28,7 +28,12 @@ pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// The address of this machine on the venue's network: private IPv4 first, since that is what WiFi hands out.
 pub fn lan_address() -> Option<IpAddr> {
-    let mut found: Vec<IpAddr> = if_addrs::get_if_addrs()
+    lan_addresses().first().map(|(_, ip)| *ip)
+}
+
+/// Addresses of this machine that a phone could reach, with the names of their interfaces, the most likely first.
+pub fn lan_addresses() -> Vec<(String, IpAddr)> {
+    let mut found: Vec<(String, IpAddr)> = if_addrs::get_if_addrs()
         .inspect_err(|error| tracing::warn!("cannot list network interfaces: {error}"))
         .unwrap_or_default()
         .into_iter()
@@ -36,16 +41,16 @@ pub fn lan_address() -> Option<IpAddr> {
         .filter(|interface| {
             !["docker", "br-", "veth", "virbr", "vmnet"].iter().any(|p| interface.name.starts_with(p))
         })
-        .map(|interface| interface.ip())
-        .filter(|ip| !ip.is_loopback())
+        .filter(|interface| !interface.ip().is_loopback())
+        .map(|interface| (interface.name.clone(), interface.ip()))
         .collect();
-    found.sort_by_key(|ip| match ip {
+    found.sort_by_key(|(_, ip)| match ip {
         IpAddr::V4(v4) if v4.is_private() => 0,
         IpAddr::V4(v4) if !v4.is_link_local() => 1,
         IpAddr::V4(_) => 2,
         IpAddr::V6(_) => 3,
     });
-    found.first().copied()
+    found
 }
 
 /// `http://host:port`

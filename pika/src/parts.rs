@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,8 +16,7 @@ use store::{Store, Token, TokenKind};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::cli::{PublisherFlags, Up};
-use crate::files::Progress;
+use crate::cli::Up;
 use crate::settings::{DemoSettings, Loaded, MqttSettings};
 use crate::tokens::random_token;
 use crate::{demo, health, network};
@@ -32,18 +31,18 @@ const TOKENS_EVERY: Duration = Duration::from_secs(2);
 const OWN_DESK: &str = "pika-desk";
 
 /// Programs of this process. The first one to fail stops them all.
-struct Parts {
+pub struct Parts {
     tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
     /// In the order of starting.
     stops: Vec<Stop>,
 }
 
 impl Parts {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { tasks: JoinSet::new(), stops: Vec::new() }
     }
 
-    fn start<F>(&mut self, name: &'static str, program: impl FnOnce(Stop) -> F)
+    pub fn start<F>(&mut self, name: &'static str, program: impl FnOnce(Stop) -> F)
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
@@ -54,15 +53,28 @@ impl Parts {
     }
 
     /// Until the signal, or until a program ends by itself, which none should.
-    async fn run(mut self) -> anyhow::Result<()> {
+    pub async fn run(mut self) -> anyhow::Result<()> {
         let signal = stop::on_signal();
         let outcome = tokio::select! {
             () = signal.cancelled() => Ok(()),
-            Some(ended) = self.tasks.join_next() => match ended {
-                Ok((name, result)) => result.with_context(|| format!("the {name} has stopped")),
-                Err(panic) => Err(anyhow::Error::from(panic).context("a program broke off")),
-            },
+            error = self.broken() => Err(error),
         };
+        self.stop().await;
+        outcome
+    }
+
+    /// Waits until a program ends by itself, and says why. Without any program it waits for ever.
+    pub async fn broken(&mut self) -> anyhow::Error {
+        match self.tasks.join_next().await {
+            Some(Ok((name, Ok(())))) => anyhow::anyhow!("the {name} has stopped"),
+            Some(Ok((name, Err(error)))) => error.context(format!("the {name} has stopped")),
+            Some(Err(panic)) => anyhow::Error::from(panic).context("a program broke off"),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops all, and waits for them, but not for long.
+    pub async fn stop(mut self) {
         let all = async {
             // Last started, first stopped: whoever still has something to say finds the others there.
             for stop in self.stops.iter().rev() {
@@ -78,39 +90,53 @@ impl Parts {
         if tokio::time::timeout(STOP_WITHIN, all).await.is_err() {
             tracing::warn!("leaving programs behind that did not stop in time");
         }
-        outcome
     }
 }
 
-/// `pika up`: the same `run` functions as the single programs, over loopback MQTT.
-pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
+/// Broker, archiver and web app in this process, as the publisher beside them and its DJ need to know them.
+pub struct Hall {
+    pub desk_url: BrokerUrl,
+    pub page_url: String,
+    pub console_token_file: PathBuf,
+    pub event: EventSettings,
+}
+
+/// Starts the same `run` functions as the single programs do, over loopback MQTT. `address` is the one that phones are given.
+pub fn hall(
+    loaded: &Loaded,
+    local: bool,
+    address: Option<IpAddr>,
+    parts: &mut Parts,
+) -> anyhow::Result<Hall> {
     let event: EventSettings = loaded.settings.section("event")?;
     let archiver_settings: archiver::Settings = loaded.settings.section("archiver")?;
-    let broker_settings = broker_settings(&loaded)?;
+    let broker_settings = broker_settings(loaded)?;
     let mqtt: MqttSettings = loaded.settings.section("mqtt")?;
-    let demo_settings: DemoSettings = loaded.settings.section("demo")?;
-    let mut web = web_settings(&loaded)?;
-    let mut desk: publisher::Settings = loaded.settings.section("publisher")?;
+    let mut web = web_settings(loaded)?;
     let store = Store::open(&loaded.database()?)?;
 
-    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let mqtt_host = if flags.local { local } else { mqtt.host };
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let mqtt_host = if local { loopback } else { mqtt.host };
     let listeners = mqtt_listeners(mqtt_host, &mqtt, &broker_settings)?;
-    let pages = network::listen(SocketAddr::new(if flags.local { local } else { web.host }, web.port))?;
+    let pages = network::listen(SocketAddr::new(if local { loopback } else { web.host }, web.port))?;
     let watched = health::listen(&loaded.settings.section("health")?)?;
     let addresses = Addresses::of(&listeners, &pages, &watched)?;
     web.event = event.id.clone();
     let page_url = match &web.public_url {
         Some(url) => url.clone(),
-        None => network::http_url(reachable(addresses.web.ip()), addresses.web.port()),
+        None => {
+            let ip = address.filter(|_| addresses.web.ip().is_unspecified());
+            network::http_url(ip.unwrap_or_else(|| reachable(addresses.web.ip())), addresses.web.port())
+        }
     };
     web.public_url.get_or_insert_with(|| page_url.clone());
     write_runtime(&loaded.data, &addresses, &page_url)?;
 
+    let console_token_file = loaded.data.join("desk.token");
     let mut logins = Logins::new(&event);
     let archiver_url = logins.add("pika-archiver", TokenKind::Service, addresses.mqtt)?;
     let webapp_url = logins.add("pika-webapp", TokenKind::Service, addresses.mqtt)?;
-    let console_token = kept_secret(&loaded.data.join("desk.token"))?;
+    let console_token = kept_secret(&console_token_file)?;
     let desk_url = logins.add_known(OWN_DESK, TokenKind::Desk, console_token.reveal(), addresses.mqtt)?;
     let own_desks = logins.tokens.iter().filter(|token| token.kind == TokenKind::Desk).cloned().collect();
     let pages_of = webapp::Sources { store: store.clone(), own_desks };
@@ -118,14 +144,23 @@ pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
     tokens.replace(logins.tokens.clone());
 
     let health = Health::new();
-    let mut parts = Parts::new();
     parts.start("health listener", |stop| health::run(watched, health.clone(), stop));
     parts.start("token list", |stop| follow_tokens(store.clone(), tokens.clone(), logins.tokens, stop));
     parts.start("broker", |stop| broker::run(broker_settings, listeners, tokens, health.clone(), stop));
+    let of_archive = event.clone();
     parts.start("archiver", |stop| {
-        archiver::run(event.clone(), archiver_settings, store, archiver_url, health.clone(), stop)
+        archiver::run(of_archive, archiver_settings, store, archiver_url, health.clone(), stop)
     });
     parts.start("web app", |stop| webapp::run(web, pages, webapp_url, pages_of, health.clone(), stop));
+    Ok(Hall { desk_url, page_url, console_token_file, event })
+}
+
+/// `pika up`
+pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
+    let demo_settings: DemoSettings = loaded.settings.section("demo")?;
+    let mut desk: publisher::Settings = loaded.settings.section("publisher")?;
+    let mut parts = Parts::new();
+    let hall = hall(&loaded, flags.local, desk.interface, &mut parts)?;
 
     // Its desk's name would tell dancers nothing.
     desk.dj.get_or_insert_with(|| if flags.demo { "the house band" } else { "the DJ" }.to_owned());
@@ -136,13 +171,13 @@ pub async fn up(loaded: Loaded, flags: Up) -> anyhow::Result<()> {
         parts.start("demo", |stop| demo::play(home, demo_settings, stop));
     }
     if flags.demo || publisher::is_source_here(&desk) {
-        let home = publisher::Home { event: event.id.clone(), journal: loaded.data.join("desk") };
+        let home = publisher::Home { event: hall.event.id.clone(), journal: loaded.data.join("desk") };
         let (_, controls) = publisher::controls::controls();
-        parts.start("publisher", |stop| publisher::run(desk, home, desk_url, controls, stop));
+        parts.start("publisher", |stop| publisher::run(desk, home, hall.desk_url, controls, stop));
     } else {
         tracing::info!("no DJ program found here; start one, or connect a publisher from the DJ's laptop");
     }
-    greet(&page_url, flags.local, &loaded.data.join("desk.token"));
+    greet(&hall.page_url, flags.local, &hall.console_token_file);
     parts.run().await
 }
 
@@ -187,35 +222,6 @@ pub async fn webapp(loaded: Loaded) -> anyhow::Result<()> {
     parts.run().await
 }
 
-/// `pika publisher`
-pub async fn publisher(loaded: Loaded, flags: PublisherFlags) -> anyhow::Result<()> {
-    let mut settings: publisher::Settings = loaded.settings.section("publisher")?;
-    let event = loaded.settings.section::<EventSettings>("event")?.id;
-    if let Some(source) = flags.source {
-        settings.source = source.parse().context("read --source")?;
-    }
-    settings.path = flags.path.or(settings.path);
-    settings.floor = flags.floor.unwrap_or(settings.floor);
-    let broker = match flags.server {
-        Some(url) => url.parse::<BrokerUrl>().context("read --server")?,
-        None => loaded.broker()?,
-    };
-    let home = publisher::Home { event, journal: loaded.data.join("desk") };
-    if let Some(file) = flags.import {
-        let mut line = Progress::new("importing");
-        let confirmed = |done, of| line.show(done as u64, Some(of as u64));
-        let outcome = publisher::import(&settings, home, broker, file, stop::on_signal(), confirmed).await;
-        // An error stands on a line of its own, too.
-        drop(line);
-        println!("{}", outcome?);
-        return Ok(());
-    }
-    let mut parts = Parts::new();
-    let (_, controls) = publisher::controls::controls();
-    parts.start("publisher", |stop| publisher::run(settings, home, broker, controls, stop));
-    parts.run().await
-}
-
 /// Parts of one program, with the listener for health and metrics among them, and where that is.
 fn watched_parts(loaded: &Loaded) -> anyhow::Result<(Parts, Health, SocketAddr)> {
     let listener = health::listen(&loaded.settings.section("health")?)?;
@@ -253,17 +259,19 @@ fn kept_secret(path: &Path) -> anyhow::Result<Secret> {
     if let Some(secret) = read()? {
         return Ok(secret);
     }
+    keep_secret(path, &random_token()?)?;
+    read()?.with_context(|| format!("{} is empty", path.display()))
+}
+
+/// Writes a secret where this user alone can read it.
+pub fn keep_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
     let new = path.with_extension("new");
     let mut options = std::fs::OpenOptions::new();
     options.create(true).truncate(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let secret = random_token()?;
     let written = options.open(&new).and_then(|mut file| file.write_all(secret.as_bytes()));
-    written
-        .and_then(|()| std::fs::rename(&new, path))
-        .with_context(|| format!("write {}", path.display()))?;
-    read()?.with_context(|| format!("{} is empty", path.display()))
+    written.and_then(|()| std::fs::rename(&new, path)).with_context(|| format!("write {}", path.display()))
 }
 
 /// Without a certificate there is nothing to listen for on the ports with TLS.

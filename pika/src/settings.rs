@@ -1,16 +1,17 @@
 //! Settings of the executable itself, and which sections there are.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use bus::BrokerUrl;
 use config::logging::LogSettings;
 use config::{Secret, Settings, Sources};
+use publisher::choices::Choices;
 use serde::Deserialize;
 use store::DatabaseUrl;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
 
 /// Every section, and who owns it.
 pub const SECTIONS: &[&str] = &[
@@ -27,6 +28,9 @@ pub const SECTIONS: &[&str] = &[
     "demo",
     "health",
 ];
+
+/// Where the token for somebody else's server is kept.
+pub const TOKEN_FILE: &str = "server.token";
 
 /// Names that other software knows too.
 const WELL_KNOWN: &[(&str, &str)] = &[
@@ -127,10 +131,11 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Reads file, environment and flags, and makes the data folder. A demo has a folder of its own.
+    /// Reads file, environment and flags, and makes the data folder. A demo has a folder of its own, and what the DJ chose on the
+    /// settings page counts for the publisher alone.
     pub fn read(cli: &Cli, demo: bool) -> anyhow::Result<Self> {
         // A variable that is not text cannot be one of ours.
-        let environment = std::env::vars_os()
+        let environment: Vec<(String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let mut flags = Vec::new();
@@ -138,9 +143,18 @@ impl Loaded {
             let dir = dir.to_str().context("the data folder's name is not text")?;
             flags.push(("--data", "data.dir", toml::Value::from(dir)));
         }
-        let sources = Sources { file: cli.config.as_deref(), environment, well_known: WELL_KNOWN, flags };
-        let settings = Settings::load(sources)?;
-        settings.only(SECTIONS)?;
+        let load = |written: Option<&Path>| {
+            let settings = Settings::load(Sources {
+                file: cli.config.as_deref(),
+                written,
+                environment: environment.clone(),
+                well_known: WELL_KNOWN,
+                flags: flags.clone(),
+            })?;
+            settings.only(SECTIONS)?;
+            anyhow::Ok(settings)
+        };
+        let settings = load(None)?;
         let data: DataSettings = settings.section("data")?;
         let data = match data.dir {
             Some(dir) => dir,
@@ -151,6 +165,10 @@ impl Loaded {
             format!("make the data folder {}; choose another with --data", data.display())
         })?;
         let data = std::path::absolute(&data)?;
+        let settings = match cli.command {
+            Command::Publisher(_) => load(Some(&Choices::file(&data)))?,
+            _ => settings,
+        };
         Ok(Self { log: settings.section("log")?, settings, data })
     }
 
@@ -178,11 +196,18 @@ impl Loaded {
             None => "mqtt://127.0.0.1:1883",
         };
         let url: BrokerUrl = url.parse().context("read bus.url (PIKA_BROKER_URL)")?;
-        Ok(match (bus.name, bus.token) {
+        let token = bus.token.or_else(|| kept_token(&self.data));
+        Ok(match (bus.name, token) {
             (Some(name), Some(token)) if !url.has_login() => url.with_login(&name, token.reveal()),
             _ => url,
         })
     }
+}
+
+/// The token that the DJ typed into the settings page.
+fn kept_token(data: &Path) -> Option<Secret> {
+    let text = std::fs::read_to_string(data.join(TOKEN_FILE)).ok()?;
+    Some(Secret::new(text.trim())).filter(|token| !token.reveal().is_empty())
 }
 
 /// Where programs of this system keep what belongs to a user.

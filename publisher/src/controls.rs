@@ -2,9 +2,10 @@
 //! page hold a `Remote`, the desk holds the other end.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use protocol::{Info, PlayId, Request, SetId, Track};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::sources::SourceState;
 use crate::sources::observation::SourceKind;
@@ -103,16 +104,16 @@ impl Remote {
     }
 }
 
-/// What the desk holds.
-#[derive(Debug)]
+/// What the desk holds. A desk that starts after another one takes over the same controls.
+#[derive(Debug, Clone)]
 pub struct Controls {
     pub(crate) status: watch::Sender<Status>,
-    pub(crate) wishes: mpsc::Receiver<Request>,
+    pub(crate) wishes: Arc<Mutex<mpsc::Receiver<Request>>>,
 }
 
 /// Both ends. A desk whose remote nobody holds runs all the same.
 pub fn controls() -> (Remote, Controls) {
     let (shown, status) = watch::channel(Status::default());
     let (wishes, asked) = mpsc::channel(WISHES_MAX);
-    (Remote { status, wishes }, Controls { status: shown, wishes: asked })
+    (Remote { status, wishes }, Controls { status: shown, wishes: Arc::new(Mutex::new(asked)) })
 }

@@ -1,7 +1,9 @@
 //! The DJ's side: learns what a DJ program plays, decides what is now playing and keeps every play in a journal until
 //! the archive has it. How it reaches the broker is in `run`.
 
+pub mod choices;
 pub mod controls;
+pub mod desktop;
 mod import;
 pub mod journal;
 pub mod now_playing;

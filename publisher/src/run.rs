@@ -75,7 +75,7 @@ pub async fn run(
     settings: Settings,
     home: Home,
     broker: BrokerUrl,
-    mut controls: Controls,
+    controls: Controls,
     stop: Stop,
 ) -> anyhow::Result<()> {
     let desk = desk_of(&broker)?;
@@ -104,6 +104,8 @@ pub async fn run(
     let source_stop = stop.child_token();
     let mut sources =
         sources::open(&settings, Places::of_this_machine(), TimeZone::system(), catch_up, source_stop)?;
+    let Controls { status, wishes } = controls;
+    let mut wishes = wishes.lock().await;
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -118,14 +120,15 @@ pub async fn run(
                 None => break,
             },
             // Clicks wait in their queue while the disk is away.
-            Some(request) = controls.wishes.recv(), if desk.wishes.is_empty() => desk.wish(request),
+            Some(request) = wishes.recv(), if desk.wishes.is_empty() => desk.wish(request),
             _ = tick.tick() => desk.tick(),
             () = stop.cancelled() => break,
         }
         desk.send();
-        controls.status.send_if_modified(|shown| desk.show(shown));
+        status.send_if_modified(|shown| desk.show(shown));
     }
     desk.leave();
+    status.send_modify(|shown| shown.standing = Standing::Idle);
     bus_stop.cancel();
     while inbox.next().await.is_some() {}
     Ok(())

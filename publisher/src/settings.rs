@@ -1,5 +1,6 @@
 //! What the DJ can set: the `publisher` section of the configuration, as far as sources and judgement go.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -8,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::now_playing::{Rules, Skip};
 use crate::sources::observation::{BadSource, SourceKind};
+
+/// No floor waits longer for a track.
+pub(crate) const DELAY_S_MAX: u32 = 60;
 
 /// The `publisher` section. The defaults work on a laptop with VirtualDJ.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +27,10 @@ pub struct Settings {
     pub delay_s: u32,
     /// Tracks played for fewer seconds are not told.
     pub min_play_s: u32,
+    /// This laptop is the server too: broker, archiver and web app run beside the publisher, and no internet is needed.
+    pub lan: bool,
+    /// The address of this laptop that phones are given, when it has several.
+    pub interface: Option<IpAddr>,
     /// The floor that is played on.
     pub floor: FloorId,
     /// The name that dancers see.
@@ -108,6 +116,8 @@ impl Default for Settings {
             force_polling: false,
             delay_s: 0,
             min_play_s: 0,
+            lan: false,
+            interface: None,
             floor: "main".parse().expect("a slug"),
             dj: None,
             ignored_decks: Vec::new(),
@@ -122,7 +132,6 @@ impl Default for Settings {
 impl Settings {
     /// The part that judges plays.
     pub fn rules(&self) -> Rules {
-        const DELAY_S_MAX: u32 = 60;
         Rules {
             delay_ms: i64::from(self.delay_s.min(DELAY_S_MAX)) * 1000,
             min_play_ms: i64::from(self.min_play_s) * 1000,

@@ -22,6 +22,7 @@ pub const TESTS: &[Tool] = &[
     Tool { program: "chromedriver", package: "chromium-driver" },
     Tool { program: "WebKitWebDriver", package: "webkit2gtk-driver" },
     Tool { program: "Xvfb", package: "xvfb" },
+    Tool { program: "dbus-daemon", package: "dbus-daemon" },
     Tool { program: "mosquitto_sub", package: "mosquitto-clients" },
     Tool { program: "mosquitto_pub", package: "mosquitto-clients" },
     // Brokers that others run in place of ours.

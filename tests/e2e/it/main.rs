@@ -17,6 +17,7 @@ mod hostile;
 mod import;
 mod integrating;
 mod killed;
+mod laptop;
 mod other_brokers;
 mod page;
 mod pages;

@@ -18,6 +18,7 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod tray;
 pub mod wait;
 
 pub use brokers::Broker;
