@@ -23,6 +23,7 @@ pub const TESTS: &[Tool] = &[
     Tool { program: "WebKitWebDriver", package: "webkit2gtk-driver" },
     Tool { program: "Xvfb", package: "xvfb" },
     Tool { program: "dbus-daemon", package: "dbus-daemon" },
+    Tool { program: "ip", package: "iproute2" },
     Tool { program: "mosquitto_sub", package: "mosquitto-clients" },
     Tool { program: "mosquitto_pub", package: "mosquitto-clients" },
     // Brokers that others run in place of ours.

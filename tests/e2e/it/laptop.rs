@@ -4,7 +4,8 @@ use std::path::Path;
 
 use kit::mosquitto::Subscriber;
 use kit::tray::Session;
-use kit::{Browser, Dj, Program, http, process};
+use kit::venue::{LAPTOP, Venue};
+use kit::{Browser, Database, Dj, Program, http, process, wait};
 
 /// The tray app, in a desktop session.
 fn laptop(data: &Path, session: &Session, more: &[(&str, &str)]) -> Program {
@@ -153,4 +154,62 @@ async fn without_a_tray_the_page_comes_and_the_icon_when_there_is_one() {
     session.gets_tray().await;
     session.says("Pika: ").await;
     assert!(program.stop().await.success());
+}
+
+/// The cable is out for so long.
+const PULLED_MS: u64 = 60_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dancers_at_the_venue_need_the_laptop_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let mut dj = Dj::new(&data.join("Documents"));
+    let session = Session::start(data, true).await;
+    let venue = Venue::open();
+    let mut command = process::command(data);
+    command.arg("publisher").envs(session.environment()).env("HOME", data);
+    // As a newcomer has it: all interfaces, and the ports that are documented.
+    command.env("HOST", "0.0.0.0").env("PIKA__MQTT__HOST", "0.0.0.0").env("PIKA__WEB__PORT", "3002");
+    command.env("PIKA__PUBLISHER__LAN", "true");
+    let mut laptop = Program::start(venue.at_laptop(&command), data, "laptop");
+    let runtime = process::runtime(data, "runtime.json", Some(laptop.pid())).await;
+    // What the QR code holds.
+    let page = format!("http://{LAPTOP}:3002");
+    assert_eq!(runtime["page"], page);
+    session.says("Pika: live").await;
+    dj.plays("Glass Tide");
+
+    let phone = Browser::open_by(412, 900, &venue.on_phone("chromium", data)).await;
+    phone.goto(&page).await;
+    phone.sees("#now .title", "Glass Tide").await;
+    venue.pull_cable();
+    dj.plays("Night Ferry");
+    session.says("Night Ferry").await;
+    wait::moment(PULLED_MS).await;
+    phone.sees("#now .title", "Glass Tide").await;
+    venue.put_cable_back();
+    phone.sees("#now .title", "Night Ferry").await;
+    // The laptop itself missed nothing, and does not think anything is wrong.
+    session.says("Pika: live").await;
+
+    // Another WiFi: the code holds the new address.
+    venue.moves("10.78.0.1", "10.78.0.2");
+    wait::until("the new address in the code", || async {
+        let runtime = process::runtime(data, "runtime.json", Some(laptop.pid())).await;
+        if runtime["page"] == "http://10.78.0.1:3002" { Ok(()) } else { Err(runtime["page"].to_string()) }
+    })
+    .await;
+    dj.plays("Harbour Light");
+    phone.goto("http://10.78.0.1:3002").await;
+    phone.sees("#now .title", "Harbour Light").await;
+    phone.close().await;
+    assert!(laptop.stop().await.success());
+    let database = Database { url: format!("sqlite://{}", data.join("pika.db").display()) };
+    let titles = wait::until("three plays in the archive", || async {
+        let plays = database.plays().await?;
+        let titles: Vec<_> = plays.into_iter().filter_map(|past| past.play.track.title).collect();
+        if titles.len() == 3 { Ok(titles) } else { Err(format!("{titles:?}")) }
+    })
+    .await;
+    assert_eq!(titles, ["Glass Tide", "Night Ferry", "Harbour Light"]);
 }

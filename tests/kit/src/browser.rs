@@ -45,6 +45,16 @@ impl Browser {
 
     /// Chromium with more arguments.
     pub async fn open_with(width: u32, height: u32, more: &[&str]) -> Self {
+        Self::start(width, height, more, None).await
+    }
+
+    /// Chromium by another program that runs it elsewhere on this machine, such as in another network.
+    pub async fn open_by(width: u32, height: u32, program: &Path) -> Self {
+        // Its port would be in the other network.
+        Self::start(width, height, &["--remote-debugging-pipe"], Some(program)).await
+    }
+
+    async fn start(width: u32, height: u32, more: &[&str], program: Option<&Path>) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut arguments: Vec<String> = [
             "--headless",
@@ -62,7 +72,11 @@ impl Browser {
         arguments.push(format!("--user-data-dir={}", profile.path().display()));
         arguments.push(format!("--window-size={width},{height}"));
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
-        let capabilities = json!({ "goog:chromeOptions": { "args": arguments } });
+        let mut options = json!({ "args": arguments });
+        if let Some(program) = program {
+            options["binary"] = json!(program);
+        }
+        let capabilities = json!({ "goog:chromeOptions": options });
         let port = crate::ports::free();
         let mut driver = Command::new("chromedriver");
         driver.arg(format!("--port={port}"));

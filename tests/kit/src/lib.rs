@@ -19,6 +19,7 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod tray;
+pub mod venue;
 pub mod wait;
 
 pub use brokers::Broker;
