@@ -1,6 +1,7 @@
 //! Chores of the project: `cargo xtask --help`.
 
 mod bench;
+mod desktop;
 mod fuzz;
 mod lab;
 mod tidy;
@@ -31,10 +32,14 @@ enum Chore {
     Ci,
     /// Who may import whom, and other rules that compilers do not know
     Tidy,
+    /// Whether the publisher still builds for Windows and macOS, seen from Debian
+    DesktopCheck,
     /// Fuzzes what reads bytes from outside
     Fuzz(fuzz::Fuzz),
     /// A night in which everything breaks that can: no play and no confirmed tap may be lost, doubled or invented
     Fault(Fault),
+    /// A DJ's night at many times its speed, with the usual accidents: the archive has to be the history
+    Night(Night),
     /// Measures; prints, never fails on a figure
     Bench {
         #[command(subcommand)]
@@ -56,13 +61,29 @@ struct Fault {
     dancers: u64,
 }
 
+/// The seed repeats the night.
+#[derive(Debug, clap::Args)]
+struct Night {
+    /// [default: the time]
+    #[arg(long)]
+    seed: Option<u64>,
+    #[arg(long, default_value_t = 600)]
+    minutes: u64,
+    #[arg(long, default_value_t = 60)]
+    speed: u64,
+    #[arg(long, default_value_t = 30)]
+    faults: u64,
+}
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().chore {
         Chore::Test { rest } => test(&rest),
         Chore::Ci => ci(),
         Chore::Tidy => tidy::tidy(),
+        Chore::DesktopCheck => desktop::check(),
         Chore::Fuzz(fuzz) => fuzz::run(&fuzz),
-        Chore::Fault(fault) => bad_night(&fault),
+        Chore::Fault(fault) => bad_night("fault", fault.seed, &[fault.faults, fault.desks, fault.dancers]),
+        Chore::Night(night) => bad_night("night", night.seed, &[night.minutes, night.speed, night.faults]),
         Chore::Bench { what } => bench::run(what),
     };
     match outcome {
@@ -81,14 +102,14 @@ fn ci() -> anyhow::Result<()> {
     test(&[])
 }
 
-fn bad_night(fault: &Fault) -> anyhow::Result<()> {
+/// Runs an example that is told a seed and numbers.
+fn bad_night(example: &str, seed: Option<u64>, numbers: &[u64]) -> anyhow::Result<()> {
     tools::install(tools::TESTS)?;
     cargo(&["build", "--package", "pika"])?;
     let executable = target().join("debug/pika");
-    let now = || std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs());
-    let seed = fault.seed.unwrap_or_else(now);
-    let plan = [seed, fault.faults, fault.desks, fault.dancers].map(|number| number.to_string());
-    let mut arguments = vec!["run", "--quiet", "--package", "pika-e2e", "--example", "fault", "--"];
+    let seed = seed.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs()));
+    let plan: Vec<String> = [seed].iter().chain(numbers).map(u64::to_string).collect();
+    let mut arguments = vec!["run", "--quiet", "--package", "pika-e2e", "--example", example, "--"];
     arguments.extend(plan.iter().map(String::as_str));
     cargo_with(&arguments, &[("PIKA_BIN", &executable.to_string_lossy())])
 }

@@ -1,6 +1,7 @@
 //! The short form of `cargo xtask fault`.
 
 use kit::fault::{self, Engine, Plan};
+use kit::night;
 
 async fn a_bad_night_on(engine: Engine) {
     let report = fault::run(Plan { seed: 7, faults: 8, desks: 3, dancers: 20, engine }).await;
@@ -16,4 +17,11 @@ async fn a_bad_night_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_night_on_postgres() {
     a_bad_night_on(Engine::Postgres).await;
+}
+
+/// The short form of `cargo xtask night`.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hour_of_a_djs_night() {
+    let report = night::run(night::Plan { seed: 11, minutes: 90, speed: 120, faults: 6 }).await;
+    assert!(report.plays > 10, "something was played: {report:?}");
 }

@@ -13,6 +13,7 @@ pub mod fault;
 pub mod http;
 pub mod mosquitto;
 pub mod mqtt;
+pub mod night;
 pub mod phone;
 pub mod ports;
 pub mod postgres;
