@@ -6,9 +6,12 @@ mod files;
 pub mod folder;
 mod live;
 pub mod m3u;
+mod mixxx;
 pub mod observation;
 pub mod places;
 pub mod playlist;
+mod rows;
+mod sqlite;
 pub mod text;
 pub mod virtualdj;
 mod watch;
@@ -25,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::files::{Files, List, TextFile};
 use self::live::Voice;
+use self::mixxx::Mixxx;
 use self::observation::{Observation, SourceKind};
 use self::places::Places;
 use self::virtualdj::VirtualDj;
@@ -66,7 +70,7 @@ const EVENTS_MAX: usize = 16;
 const SEARCH_EVERY: Duration = Duration::from_secs(5);
 
 /// DJ programs that are looked for on this machine when no source is chosen, the most trusted first.
-const FOUND_BY_THEMSELVES: &[SourceKind] = &[SourceKind::VirtualDj];
+const FOUND_BY_THEMSELVES: &[SourceKind] = &[SourceKind::VirtualDj, SourceKind::Mixxx];
 
 /// Follows the sources that the settings name, from what was known before. Must be called inside a tokio runtime.
 ///
@@ -129,6 +133,7 @@ impl Opening {
     fn at_path(&self, kind: SourceKind, path: &Path) -> anyhow::Result<Box<dyn Files>> {
         Ok(match kind {
             SourceKind::VirtualDj => self.virtualdj(Home::of_path(path)),
+            SourceKind::Mixxx => self.mixxx(path),
             SourceKind::M3u => Box::new(List::at(path)?),
             SourceKind::Text => Box::new(TextFile::at(path, self.settings.text)?),
         })
@@ -138,12 +143,17 @@ impl Opening {
     fn find(&self, kind: SourceKind) -> Option<Box<dyn Files>> {
         match kind {
             SourceKind::VirtualDj => Home::find(&self.places).map(|home| self.virtualdj(home)),
+            SourceKind::Mixxx => mixxx::find(&self.places).map(|folder| self.mixxx(&folder)),
             SourceKind::M3u | SourceKind::Text => None,
         }
     }
 
     fn virtualdj(&self, home: Home) -> Box<dyn Files> {
         Box::new(VirtualDj::at(home, self.zone.clone(), self.catch_up.clone()))
+    }
+
+    fn mixxx(&self, path: &Path) -> Box<dyn Files> {
+        Box::new(Mixxx::at(path, self.catch_up.clone()))
     }
 
     /// Looks at the files on a thread of their own.
@@ -200,6 +210,7 @@ impl Opening {
 fn is_here(kind: SourceKind, places: &Places) -> bool {
     match kind {
         SourceKind::VirtualDj => Home::find(places).is_some(),
+        SourceKind::Mixxx => mixxx::find(places).is_some(),
         SourceKind::M3u | SourceKind::Text => false,
     }
 }
@@ -210,7 +221,9 @@ fn guessed(path: &Path) -> SourceKind {
         |path: &Path| path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let name = lower(path);
     let in_history = path.parent().map(lower).as_deref() == Some("history");
-    if name == "tracklist.txt" || (in_history && m3u::is_list(&name)) {
+    if mixxx::is_database(path) {
+        SourceKind::Mixxx
+    } else if name == "tracklist.txt" || (in_history && m3u::is_list(&name)) {
         SourceKind::VirtualDj
     } else if m3u::is_list(&name) {
         SourceKind::M3u
