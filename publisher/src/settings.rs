@@ -7,6 +7,7 @@ use protocol::FloorId;
 use serde::{Deserialize, Serialize};
 
 use crate::now_playing::{Rules, Skip};
+use crate::sources::decks::DeckMode;
 use crate::sources::observation::{BadSource, SourceKind};
 
 /// The `publisher` section. The defaults work on a laptop with VirtualDJ.
@@ -27,6 +28,8 @@ pub struct Settings {
     pub floor: FloorId,
     /// The name that dancers see.
     pub dj: Option<String>,
+    /// Which deck is told when several play, for programs that tell of each deck by itself.
+    pub deck_mode: DeckMode,
     /// Deck numbers that are never told, for samplers and previews.
     pub ignored_decks: Vec<u8>,
     /// Tracks with one of these texts in their genre are never told.
@@ -110,6 +113,7 @@ impl Default for Settings {
             min_play_s: 0,
             floor: "main".parse().expect("a slug"),
             dj: None,
+            deck_mode: DeckMode::default(),
             ignored_decks: Vec::new(),
             skip_genres: Vec::new(),
             skip_comments: Vec::new(),

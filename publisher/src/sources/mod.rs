@@ -11,6 +11,7 @@ pub mod observation;
 pub mod places;
 pub mod playlist;
 mod rows;
+pub mod serato;
 mod sqlite;
 pub mod text;
 pub mod virtualdj;
@@ -70,7 +71,7 @@ const EVENTS_MAX: usize = 16;
 const SEARCH_EVERY: Duration = Duration::from_secs(5);
 
 /// DJ programs that are looked for on this machine when no source is chosen, the most trusted first.
-const FOUND_BY_THEMSELVES: &[SourceKind] = &[SourceKind::VirtualDj, SourceKind::Mixxx];
+const FOUND_BY_THEMSELVES: &[SourceKind] = &[SourceKind::VirtualDj, SourceKind::Mixxx, SourceKind::Serato];
 
 /// Follows the sources that the settings name, from what was known before. Must be called inside a tokio runtime.
 ///
@@ -134,6 +135,7 @@ impl Opening {
         Ok(match kind {
             SourceKind::VirtualDj => self.virtualdj(Home::of_path(path)),
             SourceKind::Mixxx => self.mixxx(path),
+            SourceKind::Serato => self.serato(serato::Home::of_path(path)),
             SourceKind::M3u => Box::new(List::at(path)?),
             SourceKind::Text => Box::new(TextFile::at(path, self.settings.text)?),
         })
@@ -144,6 +146,7 @@ impl Opening {
         match kind {
             SourceKind::VirtualDj => Home::find(&self.places).map(|home| self.virtualdj(home)),
             SourceKind::Mixxx => mixxx::find(&self.places).map(|folder| self.mixxx(&folder)),
+            SourceKind::Serato => serato::Home::find(&self.places).map(|home| self.serato(home)),
             SourceKind::M3u | SourceKind::Text => None,
         }
     }
@@ -154,6 +157,10 @@ impl Opening {
 
     fn mixxx(&self, path: &Path) -> Box<dyn Files> {
         Box::new(Mixxx::at(path, self.catch_up.clone()))
+    }
+
+    fn serato(&self, home: serato::Home) -> Box<dyn Files> {
+        home.files(self.settings.deck_mode, &self.settings.ignored_decks, self.catch_up.clone())
     }
 
     /// Looks at the files on a thread of their own.
@@ -211,6 +218,7 @@ fn is_here(kind: SourceKind, places: &Places) -> bool {
     match kind {
         SourceKind::VirtualDj => Home::find(places).is_some(),
         SourceKind::Mixxx => mixxx::find(places).is_some(),
+        SourceKind::Serato => serato::Home::find(places).is_some(),
         SourceKind::M3u | SourceKind::Text => false,
     }
 }
@@ -223,6 +231,8 @@ fn guessed(path: &Path) -> SourceKind {
     let in_history = path.parent().map(lower).as_deref() == Some("history");
     if mixxx::is_database(path) {
         SourceKind::Mixxx
+    } else if serato::is_serato(path) {
+        SourceKind::Serato
     } else if name == "tracklist.txt" || (in_history && m3u::is_list(&name)) {
         SourceKind::VirtualDj
     } else if m3u::is_list(&name) {

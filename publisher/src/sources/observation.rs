@@ -11,6 +11,7 @@ use protocol::Track;
 pub enum SourceKind {
     VirtualDj,
     Mixxx,
+    Serato,
     M3u,
     Text,
 }
@@ -22,13 +23,14 @@ pub struct BadSource(String);
 
 impl SourceKind {
     /// The most trusted first.
-    pub const ALL: &[Self] = &[Self::VirtualDj, Self::Mixxx, Self::M3u, Self::Text];
+    pub const ALL: &[Self] = &[Self::VirtualDj, Self::Mixxx, Self::Serato, Self::M3u, Self::Text];
 
     /// As it stands in settings, in a desk's state and in the ids of plays.
     pub fn name(self) -> &'static str {
         match self {
             Self::VirtualDj => "virtualdj",
             Self::Mixxx => "mixxx",
+            Self::Serato => "serato",
             Self::M3u => "m3u",
             Self::Text => "text",
         }
@@ -39,6 +41,7 @@ impl SourceKind {
         match self {
             Self::VirtualDj => "VirtualDJ",
             Self::Mixxx => "Mixxx",
+            Self::Serato => "Serato",
             Self::M3u => "a playlist",
             Self::Text => "a text file",
         }
@@ -47,7 +50,7 @@ impl SourceKind {
     /// Whether the user can say where its files are.
     pub fn has_files(self) -> bool {
         match self {
-            Self::VirtualDj | Self::Mixxx | Self::M3u | Self::Text => true,
+            Self::VirtualDj | Self::Mixxx | Self::Serato | Self::M3u | Self::Text => true,
         }
     }
 

@@ -25,6 +25,11 @@ struct Followed {
 }
 
 impl Followed {
+    fn at(kind: SourceKind, path: &Path) -> Self {
+        let settings = Settings { source: kind.into(), path: Some(path.to_owned()), ..Settings::default() };
+        Self::with(&settings, Places::default())
+    }
+
     fn with(settings: &Settings, places: Places) -> Self {
         let stop = CancellationToken::new();
         let catch_up = CatchUp { since_ms: now_ms(), ..CatchUp::default() };
@@ -99,4 +104,72 @@ async fn mixxx() {
     writer.execute("update library set bpm = 124", []).expect("analysed");
     let again = source.play(|play| play.track.bpm == Some(124.0)).await;
     assert_eq!(again.identity, play.identity);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serato_4() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let writer = program(
+        &dir.path().join("Library/master.sqlite"),
+        "wal",
+        "create table history_session (id integer primary key, start_time integer, end_time integer);
+        create table history_entry (
+            id integer primary key, session_id integer, deck integer, start_time integer, played integer,
+            artist text, name text, bpm real, key text, length_sec integer, portable_id text, location_id integer
+        );",
+    );
+    let mut source = Followed::at(SourceKind::Serato, dir.path());
+    assert_eq!(source.found().await, SourceKind::Serato);
+
+    let now_s = now_ms() / 1000;
+    writer.execute("insert into history_session values (1, ?1, -1)", [now_s]).expect("opened");
+    let load = "insert into history_entry (session_id, deck, name, artist, start_time, played) values (1, ?1, ?2, 'Nova Harbor', ?3, 0)";
+    writer.execute(load, (1, "Glass Tide", now_s)).expect("loaded");
+    writer.execute("update history_entry set played = 1", []).expect("played");
+    let play = source.hears("Nova Harbor – Glass Tide").await;
+    assert_eq!(play.deck, Some(1));
+    // Loaded first, played second.
+    writer.execute(load, (2, "Late Ferry", now_s - 1)).expect("loaded");
+    writer.execute("update history_entry set played = 1", []).expect("played");
+    source.hears("Nova Harbor – Late Ferry").await;
+    writer.execute("update history_session set end_time = ?1", [now_s + 1]).expect("closed");
+    while source.next().await.event != SourceEvent::Stopped {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serato_sessions() {
+    fn chunk(tag: [u8; 4], value: &[u8]) -> Vec<u8> {
+        [&tag, (value.len() as u32).to_be_bytes().as_slice(), value].concat()
+    }
+    fn loaded(row: u32, deck: u32, title: &str, is_played: u8) -> Vec<u8> {
+        let title: Vec<u8> = title.encode_utf16().chain([0]).flat_map(u16::to_be_bytes).collect();
+        let started_s = (now_ms() / 1000) as u32;
+        let fields = [
+            (1_u32, row.to_be_bytes().to_vec()),
+            (6, title),
+            (28, started_s.to_be_bytes().to_vec()),
+            (31, deck.to_be_bytes().to_vec()),
+            (50, vec![is_played]),
+        ];
+        let fields: Vec<u8> = fields.iter().flat_map(|(id, value)| chunk(id.to_be_bytes(), value)).collect();
+        chunk(*b"oent", &chunk(*b"adat", &fields))
+    }
+
+    let dir = tempfile::tempdir().expect("a folder");
+    let sessions = dir.path().join("_Serato_/History/Sessions");
+    std::fs::create_dir_all(&sessions).expect("made");
+    let places = Places { music: Some(dir.path().to_owned()), ..Places::default() };
+    let mut source = Followed::with(&Settings::default(), places);
+    assert_eq!(source.found().await, SourceKind::Serato);
+
+    let mut session = chunk(*b"vrsn", b"\0");
+    session.extend(loaded(1, 1, "Glass Tide", 0));
+    std::fs::write(sessions.join("9.session"), &session).expect("written");
+    session.extend(loaded(1, 1, "Glass Tide", 1));
+    session.extend(loaded(2, 2, "Late Ferry", 0));
+    std::fs::write(sessions.join("9.session"), &session).expect("written");
+    source.hears("Glass Tide").await;
+    // Not the newest by its name, but by its number.
+    std::fs::write(sessions.join("10.session"), loaded(3, 2, "Low Bridge", 1)).expect("written");
+    source.hears("Low Bridge").await;
 }
