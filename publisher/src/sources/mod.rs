@@ -2,6 +2,7 @@
 
 pub mod decks;
 pub mod decode;
+pub mod djay;
 mod files;
 pub mod folder;
 mod live;
@@ -27,6 +28,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::djay::Djay;
 use self::files::{Files, List, TextFile};
 use self::live::Voice;
 use self::mixxx::Mixxx;
@@ -71,7 +73,8 @@ const EVENTS_MAX: usize = 16;
 const SEARCH_EVERY: Duration = Duration::from_secs(5);
 
 /// DJ programs that are looked for on this machine when no source is chosen, the most trusted first.
-const FOUND_BY_THEMSELVES: &[SourceKind] = &[SourceKind::VirtualDj, SourceKind::Mixxx, SourceKind::Serato];
+const FOUND_BY_THEMSELVES: &[SourceKind] =
+    &[SourceKind::VirtualDj, SourceKind::Mixxx, SourceKind::Serato, SourceKind::Djay];
 
 /// Follows the sources that the settings name, from what was known before. Must be called inside a tokio runtime.
 ///
@@ -136,6 +139,7 @@ impl Opening {
             SourceKind::VirtualDj => self.virtualdj(Home::of_path(path)),
             SourceKind::Mixxx => self.mixxx(path),
             SourceKind::Serato => self.serato(serato::Home::of_path(path)),
+            SourceKind::Djay => self.djay(path),
             SourceKind::M3u => Box::new(List::at(path)?),
             SourceKind::Text => Box::new(TextFile::at(path, self.settings.text)?),
         })
@@ -147,6 +151,7 @@ impl Opening {
             SourceKind::VirtualDj => Home::find(&self.places).map(|home| self.virtualdj(home)),
             SourceKind::Mixxx => mixxx::find(&self.places).map(|folder| self.mixxx(&folder)),
             SourceKind::Serato => serato::Home::find(&self.places).map(|home| self.serato(home)),
+            SourceKind::Djay => djay::find(&self.places).map(|folder| self.djay(&folder)),
             SourceKind::M3u | SourceKind::Text => None,
         }
     }
@@ -161,6 +166,10 @@ impl Opening {
 
     fn serato(&self, home: serato::Home) -> Box<dyn Files> {
         home.files(self.settings.deck_mode, &self.settings.ignored_decks, self.catch_up.clone())
+    }
+
+    fn djay(&self, path: &Path) -> Box<dyn Files> {
+        Box::new(Djay::at(path, self.catch_up.clone()))
     }
 
     /// Looks at the files on a thread of their own.
@@ -219,6 +228,7 @@ fn is_here(kind: SourceKind, places: &Places) -> bool {
         SourceKind::VirtualDj => Home::find(places).is_some(),
         SourceKind::Mixxx => mixxx::find(places).is_some(),
         SourceKind::Serato => serato::Home::find(places).is_some(),
+        SourceKind::Djay => djay::find(places).is_some(),
         SourceKind::M3u | SourceKind::Text => false,
     }
 }
@@ -233,6 +243,8 @@ fn guessed(path: &Path) -> SourceKind {
         SourceKind::Mixxx
     } else if serato::is_serato(path) {
         SourceKind::Serato
+    } else if djay::is_djay(path) {
+        SourceKind::Djay
     } else if name == "tracklist.txt" || (in_history && m3u::is_list(&name)) {
         SourceKind::VirtualDj
     } else if m3u::is_list(&name) {

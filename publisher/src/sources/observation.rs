@@ -12,6 +12,7 @@ pub enum SourceKind {
     VirtualDj,
     Mixxx,
     Serato,
+    Djay,
     M3u,
     Text,
 }
@@ -23,7 +24,7 @@ pub struct BadSource(String);
 
 impl SourceKind {
     /// The most trusted first.
-    pub const ALL: &[Self] = &[Self::VirtualDj, Self::Mixxx, Self::Serato, Self::M3u, Self::Text];
+    pub const ALL: &[Self] = &[Self::VirtualDj, Self::Mixxx, Self::Serato, Self::Djay, Self::M3u, Self::Text];
 
     /// As it stands in settings, in a desk's state and in the ids of plays.
     pub fn name(self) -> &'static str {
@@ -31,6 +32,7 @@ impl SourceKind {
             Self::VirtualDj => "virtualdj",
             Self::Mixxx => "mixxx",
             Self::Serato => "serato",
+            Self::Djay => "djay",
             Self::M3u => "m3u",
             Self::Text => "text",
         }
@@ -42,6 +44,7 @@ impl SourceKind {
             Self::VirtualDj => "VirtualDJ",
             Self::Mixxx => "Mixxx",
             Self::Serato => "Serato",
+            Self::Djay => "djay Pro",
             Self::M3u => "a playlist",
             Self::Text => "a text file",
         }
@@ -50,7 +53,7 @@ impl SourceKind {
     /// Whether the user can say where its files are.
     pub fn has_files(self) -> bool {
         match self {
-            Self::VirtualDj | Self::Mixxx | Self::Serato | Self::M3u | Self::Text => true,
+            Self::VirtualDj | Self::Mixxx | Self::Serato | Self::Djay | Self::M3u | Self::Text => true,
         }
     }
 

@@ -22,6 +22,7 @@ const ANYWAY_MS: i64 = 3_000;
 const SETTLED_MS: i64 = 300;
 const LOCKED_MS: i64 = 200;
 const TEXT_BYTES_MAX: usize = 4 * 1024;
+const BLOB_BYTES_MAX: usize = 64 * 1024;
 
 /// A database of another program, and when to read it again.
 #[derive(Debug)]
@@ -181,6 +182,14 @@ pub(super) fn moment_ms(row: &Row<'_>, column: &str) -> Option<i64> {
     moment.map(Timestamp::as_millisecond).filter(|ms| *ms > 0)
 }
 
+/// Bytes; of more than anybody has use for, the first.
+pub(super) fn blob<'r>(row: &'r Row<'_>, column: &str) -> Option<&'r [u8]> {
+    match row.get_ref(column).ok()? {
+        ValueRef::Blob(bytes) => Some(head(bytes, BLOB_BYTES_MAX)),
+        _ => None,
+    }
+}
+
 /// Seconds or milliseconds since 1970, told apart by their size.
 fn unix_ms(number: f64) -> Option<i64> {
     const MILLISECONDS_FROM: f64 = 1e11;
@@ -276,6 +285,7 @@ mod tests {
                 }
                 assert_eq!((moment_ms(row, "words"), moment_ms(row, "none")), (None, None));
                 assert_eq!((text(row, "bytes"), text(row, "missing")), (None, None));
+                assert_eq!(blob(row, "bytes"), Some([0, 255].as_slice()));
                 Ok(())
             })
             .expect("a row");

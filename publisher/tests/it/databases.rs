@@ -173,3 +173,48 @@ async fn serato_sessions() {
     std::fs::write(sessions.join("10.session"), loaded(3, 2, "Low Bridge", 1)).expect("written");
     source.hears("Low Bridge").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn djay() {
+    /// A play as djay notes it; numbers stand at multiples of their length.
+    fn item(title: &str) -> Vec<u8> {
+        let mut bytes = b"TSAF\x03\0\x03\0".to_vec();
+        bytes.resize(20, 0);
+        bytes.extend(b"+\x08ADCHistorySessionItem\0");
+        for text in [title, "title", "Nova Harbor", "artist"] {
+            bytes.push(0x08);
+            bytes.extend(text.as_bytes());
+            bytes.push(0);
+        }
+        bytes.push(0x30);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes.extend((now_ms() as f64 / 1000.0 - 978_307_200.0).to_le_bytes());
+        bytes.extend(b"\x08startTime\0");
+        bytes
+    }
+
+    let dir = tempfile::tempdir().expect("a folder");
+    let library = dir.path().join("djay/djay Media Library");
+    let places = Places { music: Some(dir.path().to_owned()), ..Places::default() };
+    let writer = program(
+        &library.join("MediaLibrary.db"),
+        "wal",
+        "create table database2 (rowid integer primary key, collection char, key char, data blob, metadata blob);",
+    );
+    let mut source = Followed::with(&Settings::default(), places.clone());
+    assert_eq!(source.found().await, SourceKind::Djay);
+    let play = "insert into database2 (collection, key, data) values ('historySessionItems', ?1, ?2)";
+    writer.execute(play, ("1", item("Glass Tide"))).expect("played");
+    source.hears("Nova Harbor – Glass Tide").await;
+    writer.execute(play, ("2", item("Late Ferry"))).expect("played");
+    source.hears("Nova Harbor – Late Ferry").await;
+    drop(source);
+
+    let text = library.join("NowPlaying.txt");
+    std::fs::write(&text, "Title: N/A\nArtist: N/A\nAlbum: N/A\nTime: N/A\n").expect("written");
+    let mut source = Followed::with(&Settings::default(), places);
+    assert_eq!(source.found().await, SourceKind::Djay);
+    std::fs::write(&text, "Title: Low Bridge\nArtist: Nova Harbor\nAlbum: N/A\nTime: 04:01\n")
+        .expect("written");
+    source.hears("Nova Harbor – Low Bridge").await;
+}

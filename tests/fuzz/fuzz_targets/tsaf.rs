@@ -1,0 +1,11 @@
+//! An object of djay's library, as any program may have left it.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use publisher::sources::djay::tsaf;
+
+fuzz_target!(|input: &[u8]| {
+    let _ = tsaf::parse(input);
+    let _ = tsaf::parse(&[b"TSAF\x03\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0+\x08A\0", input].concat());
+});
