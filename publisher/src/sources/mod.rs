@@ -3,6 +3,7 @@
 pub mod decks;
 pub mod decode;
 pub mod djay;
+mod djuced;
 mod files;
 pub mod folder;
 mod live;
@@ -14,6 +15,7 @@ pub mod playlist;
 mod rows;
 pub mod serato;
 mod sqlite;
+mod still;
 pub mod text;
 pub mod virtualdj;
 mod watch;
@@ -28,7 +30,9 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::decks::Decks;
 use self::djay::Djay;
+use self::djuced::Djuced;
 use self::files::{Files, List, TextFile};
 use self::live::Voice;
 use self::mixxx::Mixxx;
@@ -74,7 +78,7 @@ const SEARCH_EVERY: Duration = Duration::from_secs(5);
 
 /// DJ programs that are looked for on this machine when no source is chosen, the most trusted first.
 const FOUND_BY_THEMSELVES: &[SourceKind] =
-    &[SourceKind::VirtualDj, SourceKind::Mixxx, SourceKind::Serato, SourceKind::Djay];
+    &[SourceKind::VirtualDj, SourceKind::Mixxx, SourceKind::Serato, SourceKind::Djay, SourceKind::Djuced];
 
 /// Follows the sources that the settings name, from what was known before. Must be called inside a tokio runtime.
 ///
@@ -140,6 +144,7 @@ impl Opening {
             SourceKind::Mixxx => self.mixxx(path),
             SourceKind::Serato => self.serato(serato::Home::of_path(path)),
             SourceKind::Djay => self.djay(path),
+            SourceKind::Djuced => self.djuced(path),
             SourceKind::M3u => Box::new(List::at(path)?),
             SourceKind::Text => Box::new(TextFile::at(path, self.settings.text)?),
         })
@@ -152,6 +157,7 @@ impl Opening {
             SourceKind::Mixxx => mixxx::find(&self.places).map(|folder| self.mixxx(&folder)),
             SourceKind::Serato => serato::Home::find(&self.places).map(|home| self.serato(home)),
             SourceKind::Djay => djay::find(&self.places).map(|folder| self.djay(&folder)),
+            SourceKind::Djuced => djuced::find(&self.places).map(|folder| self.djuced(&folder)),
             SourceKind::M3u | SourceKind::Text => None,
         }
     }
@@ -170,6 +176,11 @@ impl Opening {
 
     fn djay(&self, path: &Path) -> Box<dyn Files> {
         Box::new(Djay::at(path, self.catch_up.clone()))
+    }
+
+    fn djuced(&self, path: &Path) -> Box<dyn Files> {
+        let decks = Decks::new(self.settings.deck_mode, &self.settings.ignored_decks);
+        Box::new(Djuced::at(path, decks, self.catch_up.clone()))
     }
 
     /// Looks at the files on a thread of their own.
@@ -229,6 +240,7 @@ fn is_here(kind: SourceKind, places: &Places) -> bool {
         SourceKind::Mixxx => mixxx::find(places).is_some(),
         SourceKind::Serato => serato::Home::find(places).is_some(),
         SourceKind::Djay => djay::find(places).is_some(),
+        SourceKind::Djuced => djuced::find(places).is_some(),
         SourceKind::M3u | SourceKind::Text => false,
     }
 }
@@ -245,6 +257,8 @@ fn guessed(path: &Path) -> SourceKind {
         SourceKind::Serato
     } else if djay::is_djay(path) {
         SourceKind::Djay
+    } else if djuced::is_djuced(path) {
+        SourceKind::Djuced
     } else if name == "tracklist.txt" || (in_history && m3u::is_list(&name)) {
         SourceKind::VirtualDj
     } else if m3u::is_list(&name) {

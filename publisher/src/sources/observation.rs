@@ -13,6 +13,7 @@ pub enum SourceKind {
     Mixxx,
     Serato,
     Djay,
+    Djuced,
     M3u,
     Text,
 }
@@ -24,7 +25,8 @@ pub struct BadSource(String);
 
 impl SourceKind {
     /// The most trusted first.
-    pub const ALL: &[Self] = &[Self::VirtualDj, Self::Mixxx, Self::Serato, Self::Djay, Self::M3u, Self::Text];
+    pub const ALL: &[Self] =
+        &[Self::VirtualDj, Self::Mixxx, Self::Serato, Self::Djay, Self::Djuced, Self::M3u, Self::Text];
 
     /// As it stands in settings, in a desk's state and in the ids of plays.
     pub fn name(self) -> &'static str {
@@ -33,6 +35,7 @@ impl SourceKind {
             Self::Mixxx => "mixxx",
             Self::Serato => "serato",
             Self::Djay => "djay",
+            Self::Djuced => "djuced",
             Self::M3u => "m3u",
             Self::Text => "text",
         }
@@ -45,6 +48,7 @@ impl SourceKind {
             Self::Mixxx => "Mixxx",
             Self::Serato => "Serato",
             Self::Djay => "djay Pro",
+            Self::Djuced => "DJUCED",
             Self::M3u => "a playlist",
             Self::Text => "a text file",
         }
@@ -53,7 +57,13 @@ impl SourceKind {
     /// Whether the user can say where its files are.
     pub fn has_files(self) -> bool {
         match self {
-            Self::VirtualDj | Self::Mixxx | Self::Serato | Self::Djay | Self::M3u | Self::Text => true,
+            Self::VirtualDj
+            | Self::Mixxx
+            | Self::Serato
+            | Self::Djay
+            | Self::Djuced
+            | Self::M3u
+            | Self::Text => true,
         }
     }
 

@@ -77,6 +77,12 @@ impl Database {
         }
     }
 
+    /// What the query finds at this moment, for what is good to know; nothing if that cannot be said.
+    pub fn ask<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Option<T> {
+        let asked = self.open().and_then(|connection| query(&connection));
+        asked.inspect_err(|error| tracing::debug!(database = self.name, "cannot ask: {error}")).ok()
+    }
+
     /// When `read` wants to look without any change.
     pub fn wake_ms(&self) -> i64 {
         self.looked_ms.saturating_add(self.wait_ms)

@@ -8,9 +8,9 @@ use protocol::Track;
 use super::decode;
 use super::folder::Listed;
 use super::observation::{Arrival, Observation, SourceKind, artist_and_title, is_fresh};
+use super::still::{STABLE_MS, Standing, Still};
 use crate::settings::TextMode;
 
-const STABLE_MS: i64 = 150;
 const EMPTY_MS: i64 = 500;
 
 /// How a file tells the track.
@@ -28,9 +28,7 @@ pub struct Text {
     source: SourceKind,
     layout: Layout,
     started: bool,
-    read: Option<Listed>,
-    /// A change and when it was first met.
-    changed: Option<(Listed, i64)>,
+    still: Still,
     empty_since_ms: Option<i64>,
     shown: Option<String>,
 }
@@ -46,7 +44,7 @@ pub struct Look {
 
 impl Text {
     pub fn new(source: SourceKind, layout: Layout) -> Self {
-        Self { source, layout, started: false, read: None, changed: None, empty_since_ms: None, shown: None }
+        Self { source, layout, started: false, still: Still::default(), empty_since_ms: None, shown: None }
     }
 
     /// Looks at the file as it is listed now.
@@ -59,31 +57,27 @@ impl Text {
         let mut look = Look::default();
         let first_look = !std::mem::replace(&mut self.started, true);
         let Some(listed) = listed else { return look };
-        if self.read.as_ref() == Some(&listed) {
-            match self.empty_since_ms.map(|since_ms| since_ms + EMPTY_MS) {
-                Some(due_ms) if now_ms >= due_ms => {
-                    self.empty_since_ms = None;
-                    look.stopped = self.shown.take().is_some();
+        match self.still.look(now_ms, &listed) {
+            Standing::AsRead => {
+                match self.empty_since_ms.map(|since_ms| since_ms + EMPTY_MS) {
+                    Some(due_ms) if now_ms >= due_ms => {
+                        self.empty_since_ms = None;
+                        look.stopped = self.shown.take().is_some();
+                    }
+                    due_ms => look.wake_ms = due_ms,
                 }
-                due_ms => look.wake_ms = due_ms,
-            }
-            return look;
-        }
-        if !first_look {
-            let since_ms = match &self.changed {
-                Some((changed, since_ms)) if *changed == listed => *since_ms,
-                _ => self.changed.insert((listed.clone(), now_ms)).1,
-            };
-            if now_ms < since_ms + STABLE_MS {
-                look.wake_ms = Some(since_ms + STABLE_MS);
                 return look;
             }
+            Standing::Moving { until_ms } if !first_look => {
+                look.wake_ms = Some(until_ms);
+                return look;
+            }
+            Standing::Moving { .. } | Standing::Ready => {}
         }
         let Ok(bytes) = read() else {
             look.wake_ms = Some(now_ms + STABLE_MS);
             return look;
         };
-        self.changed = None;
         self.empty_since_ms = None;
         match told(self.layout, &bytes) {
             None => {
@@ -103,7 +97,7 @@ impl Text {
                 self.shown = Some(line);
             }
         }
-        self.read = Some(listed);
+        self.still.was_read(listed);
         look
     }
 }

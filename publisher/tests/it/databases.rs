@@ -218,3 +218,35 @@ async fn djay() {
         .expect("written");
     source.hears("Nova Harbor – Low Bridge").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn djuced() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join("DJUCED");
+    let places = Places { documents: Some(dir.path().to_owned()), ..Places::default() };
+    let writer = program(
+        &folder.join("DJUCED.db"),
+        "delete",
+        "create table tracks (
+            id integer primary key, artist text, title text, album text, bpm real, length integer,
+            absolutepath text, coverimage blob, comment text, last_played
+        );
+        insert into tracks (artist, title, bpm, absolutepath) values ('Nova Harbor', 'Glass Tide', 124.5, '/m/1.mp3');",
+    );
+    let mut source = Followed::with(&Settings::default(), places.clone());
+    assert_eq!(source.found().await, SourceKind::Djuced);
+    writer.execute("update tracks set last_played = ?1", [now_ms() / 1000]).expect("played");
+    source.hears("Nova Harbor – Glass Tide").await;
+    drop(source);
+
+    let text = folder.join("playing.txt");
+    std::fs::write(&text, "").expect("written");
+    let mut source = Followed::with(&Settings::default(), places);
+    assert_eq!(source.found().await, SourceKind::Djuced);
+    std::fs::write(&text, "Low Bridge | 1 | Low Tides | \n").expect("written");
+    source.hears("Low Tides – Low Bridge").await;
+    std::fs::write(&text, "Low Bridge | 1 | Low Tides | \nGlass Tide | 2 | Nova Harbor | \n")
+        .expect("written");
+    let play = source.hears("Nova Harbor – Glass Tide").await;
+    assert_eq!((play.deck, play.track.bpm), (Some(2), Some(124.5)));
+}
