@@ -133,7 +133,7 @@ pub struct PublisherFlags {
     /// No tray icon (there is none yet: the publisher always runs like this)
     #[arg(long)]
     pub headless: bool,
-    /// virtualdj, m3u or text
+    /// virtualdj, mixxx, serato, djay, djuced, m3u or text
     #[arg(long, value_name = "KIND")]
     pub source: Option<String>,
     /// The DJ program's folder, or the file to read

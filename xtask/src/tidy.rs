@@ -44,6 +44,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("maud", &["pika-webapp"]),
     ("rust-embed", &["pika-webapp"]),
     ("notify", &["pika-publisher"]),
+    ("rusqlite", &["pika-publisher"]),
     ("tray-icon", &["pika-publisher"]),
     // The domain does nothing: no runtime, no clock.
     (

@@ -23,6 +23,8 @@ const TEXT: &str = "playing.txt";
 const TEXT_BYTES_MAX: u64 = 64 * 1024;
 /// A file that was not written for so long is left over from when the DJ had it switched on.
 const TEXT_USED_WITHIN_MS: i64 = 30 * 86_400_000;
+/// A file that is empty for a shorter time is being written.
+const EMPTY_MS: i64 = 500;
 const DECKS_MAX: u8 = 8;
 const ROWS_MAX: usize = 32;
 
@@ -60,6 +62,7 @@ impl Djuced {
     pub fn at(path: &Path, decks: Decks, catch_up: CatchUp) -> Self {
         let folder = match path.parent() {
             Some(folder) if is_djuced(path) && !path.is_dir() => folder.to_owned(),
+            _ if is_home(path) => path.to_owned(),
             _ if is_home(&path.join(FOLDER)) => path.join(FOLDER),
             _ => path.to_owned(),
         };
@@ -104,13 +107,13 @@ impl Djuced {
     }
 }
 
-/// Whether a path is DJUCED's by its name.
+/// Whether a path is DJUCED's by its name, or by what lies there.
 pub(super) fn is_djuced(path: &Path) -> bool {
     let is =
         |path: &Path, wanted: &str| path.file_name().is_some_and(|name| name.eq_ignore_ascii_case(wanted));
-    // Other programs have a file of that name too.
+    // Other programs have a text of that name too.
     let in_folder = path.parent().is_some_and(|folder| is(folder, FOLDER));
-    is(path, DATABASE) || is(path, FOLDER) || (is(path, TEXT) && in_folder)
+    is(path, DATABASE) || (is(path, TEXT) && in_folder) || path.join(DATABASE).is_file()
 }
 
 /// DJUCED's folder on this machine.
@@ -185,6 +188,11 @@ impl Lines {
             looked.wake_ms = Some(now_ms.saturating_add(STABLE_MS));
             return looked;
         };
+        let full_ms = listed.modified_ms.saturating_add(EMPTY_MS);
+        if self.looked && now_ms < full_ms && bytes.iter().all(u8::is_ascii_whitespace) {
+            looked.wake_ms = Some(full_ms);
+            return looked;
+        }
         let is_first = !std::mem::replace(&mut self.looked, true);
         let mut before = std::mem::take(&mut self.told);
         for (number, line, mut play) in lines(&bytes) {
@@ -323,6 +331,8 @@ mod tests {
                 (200_000, both),
                 (200_500, both),
                 (400_000, "Rope | 1 | Nova Harbor | \nLate | Ferry | B | Low Tides | \n"),
+                (450_000, ""),
+                (450_400, "Rope | 1 | Nova Harbor | \nLate | Ferry | B | Low Tides | \n"),
                 (500_000, "jingle | 4 | us | \nRope | 1 | Nova Harbor | \n"),
                 (600_000, "no such format\n"),
             ],

@@ -39,7 +39,7 @@ impl Mixxx {
     /// The settings folder of Mixxx, or its database.
     pub fn at(path: &Path, catch_up: CatchUp) -> Self {
         let folder = match path.parent() {
-            Some(folder) if is_database(path) => folder,
+            Some(folder) if is_mixxx(path) && !path.is_dir() => folder,
             _ => path,
         };
         let database = Database::at(folder.to_owned(), DATABASE);
@@ -47,9 +47,9 @@ impl Mixxx {
     }
 }
 
-/// Whether this is the name of Mixxx's database.
-pub(super) fn is_database(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.eq_ignore_ascii_case(DATABASE))
+/// Whether a path is Mixxx's by its name, or by what lies there.
+pub(super) fn is_mixxx(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.eq_ignore_ascii_case(DATABASE)) || path.join(DATABASE).is_file()
 }
 
 /// Mixxx's settings folder on this machine.

@@ -251,7 +251,7 @@ fn guessed(path: &Path) -> SourceKind {
         |path: &Path| path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let name = lower(path);
     let in_history = path.parent().map(lower).as_deref() == Some("history");
-    if mixxx::is_database(path) {
+    if mixxx::is_mixxx(path) {
         SourceKind::Mixxx
     } else if serato::is_serato(path) {
         SourceKind::Serato
@@ -267,5 +267,39 @@ fn guessed(path: &Path) -> SourceKind {
         SourceKind::Text
     } else {
         SourceKind::VirtualDj
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_a_path_is_likely_to_be() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let check = |path: &str, expected| assert_eq!(guessed(&dir.path().join(path)), expected, "{path}");
+        check("VirtualDJ", SourceKind::VirtualDj);
+        check("VirtualDJ/History/2026-11-21.m3u", SourceKind::VirtualDj);
+        check("now.m3u8", SourceKind::M3u);
+        check("now.txt", SourceKind::Text);
+        check("playing.txt", SourceKind::Text);
+        check("DJUCED/playing.txt", SourceKind::Djuced);
+        check("NowPlaying.txt", SourceKind::Text);
+        check("djay Media Library/NowPlaying.txt", SourceKind::Djay);
+        check("_Serato_", SourceKind::Serato);
+        check("12.session", SourceKind::Serato);
+        for (folder, database, expected) in [
+            ("mixxx", "mixxxdb.sqlite", SourceKind::Mixxx),
+            ("serato", "master.sqlite", SourceKind::Serato),
+            ("djay", "MediaLibrary.db", SourceKind::Djay),
+            ("djuced", "DJUCED.db", SourceKind::Djuced),
+        ] {
+            fs::create_dir_all(dir.path().join(folder)).expect("made");
+            fs::write(dir.path().join(folder).join(database), "").expect("written");
+            check(folder, expected);
+            check(&format!("{folder}/{database}"), expected);
+        }
     }
 }

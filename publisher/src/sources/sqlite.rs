@@ -246,6 +246,24 @@ mod tests {
     }
 
     #[test]
+    fn a_database_that_nobody_has_open_stays_as_it_is() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let writer = writer(dir.path());
+        writer.execute("insert into songs values ('Glass Tide')", []).expect("written");
+        drop(writer);
+        let bytes = || std::fs::read(dir.path().join("songs.db")).expect("read");
+        let before = bytes();
+        let mut database = Database::at(dir.path().to_owned(), "songs.db");
+        assert_eq!(titles(&mut database, T), Some(vec!["Glass Tide".to_owned()]));
+        assert_eq!(bytes(), before);
+        // SQLite makes its journal when it looks; nothing is in it, and it is no change for us.
+        let journal = std::fs::metadata(dir.path().join("songs.db-wal")).map_or(0, |wal| wal.len());
+        assert_eq!(journal, 0);
+        assert!(titles(&mut database, T + SETTLED_MS).is_some());
+        assert_eq!(titles(&mut database, T + SETTLED_MS + 1_000), None);
+    }
+
+    #[test]
     fn a_locked_database_is_tried_again_and_never_written() {
         let dir = tempfile::tempdir().expect("a folder");
         let writer = Connection::open(dir.path().join("songs.db")).expect("opened");

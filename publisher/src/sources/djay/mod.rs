@@ -19,6 +19,8 @@ use super::sqlite::{self, Database};
 use super::text::Layout;
 
 const DATABASE: &str = "MediaLibrary.db";
+/// On macOS, and on Windows.
+const LIBRARIES: [&str; 2] = ["djay Media Library.djayMediaLibrary", "djay Media Library"];
 const TEXT: &str = "NowPlaying.txt";
 /// A file that was not written for so long is left over: djay never deletes it.
 const TEXT_USED_WITHIN_MS: i64 = 30 * 86_400_000;
@@ -54,7 +56,7 @@ impl Djay {
     /// djay's library folder, the folder above it, or a file in it.
     pub fn at(path: &Path, catch_up: CatchUp) -> Self {
         let folder = match path.parent() {
-            Some(folder) if is_djay(path) => folder.to_owned(),
+            Some(folder) if path.is_file() || (is_djay(path) && !path.is_dir()) => folder.to_owned(),
             _ => libraries(path).find(|folder| is_library(folder)).unwrap_or_else(|| path.to_owned()),
         };
         let database = Database::at(folder.clone(), DATABASE);
@@ -73,10 +75,12 @@ impl Djay {
     }
 }
 
-/// Whether a path is djay's by its name.
+/// Whether a path is djay's by its name, or by what lies there.
 pub(super) fn is_djay(path: &Path) -> bool {
     let is = |wanted: &str| path.file_name().is_some_and(|name| name.eq_ignore_ascii_case(wanted));
-    is(DATABASE) || is(TEXT)
+    // Other programs have a text of that name too.
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    is(DATABASE) || (is(TEXT) && LIBRARIES.contains(&&*folder)) || path.join(DATABASE).is_file()
 }
 
 /// djay's library folder on this machine.
@@ -86,7 +90,7 @@ pub(super) fn find(places: &Places) -> Option<PathBuf> {
 }
 
 fn libraries(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    let below = ["djay Media Library.djayMediaLibrary", "djay Media Library"].map(|name| folder.join(name));
+    let below = LIBRARIES.map(|name| folder.join(name));
     std::iter::once(folder.to_owned()).chain(below)
 }
 

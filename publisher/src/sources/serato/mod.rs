@@ -72,9 +72,13 @@ impl Home {
     }
 }
 
-/// Whether a path is Serato's by its name.
+/// Whether a path is Serato's by its name, or by what lies there.
 pub(super) fn is_serato(path: &Path) -> bool {
-    is_database(path) || is_session(path) || path.ends_with(SERATO) || path.ends_with(SESSIONS)
+    is_database(path)
+        || is_session(path)
+        || path.ends_with(SERATO)
+        || path.ends_with(SESSIONS)
+        || path.join(DATABASE).is_file()
 }
 
 fn is_database(path: &Path) -> bool {
