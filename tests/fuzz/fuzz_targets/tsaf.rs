@@ -5,7 +5,10 @@
 use libfuzzer_sys::fuzz_target;
 use publisher::sources::djay::tsaf;
 
+/// A header, and the beginning of an object.
+const HEAD: &[u8] = b"TSAF\x03\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0+\x08A\0";
+
 fuzz_target!(|input: &[u8]| {
     let _ = tsaf::parse(input);
-    let _ = tsaf::parse(&[b"TSAF\x03\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0+\x08A\0", input].concat());
+    let _ = tsaf::parse(&[HEAD, input].concat());
 });
