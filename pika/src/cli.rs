@@ -133,7 +133,8 @@ pub struct PublisherFlags {
     /// No tray icon and no settings page, as on a machine without a desktop
     #[arg(long)]
     pub headless: bool,
-    /// auto, or which kind: virtualdj, m3u, text and others; several with commas, of which the first speaks
+    /// auto, or which kind: virtualdj, mixxx, serato, djay, djuced, m3u, text and others (`docs/sources.md`); several with
+    /// commas, of which the first speaks
     #[arg(long, value_name = "KIND")]
     pub source: Option<publisher::Chosen>,
     /// The DJ program's folder, or the file to read

@@ -8,6 +8,7 @@ use protocol::FloorId;
 use serde::{Deserialize, Serialize};
 
 use crate::now_playing::{Rules, Skip};
+use crate::sources::decks::DeckMode;
 use crate::sources::observation::{BadSource, SourceKind};
 
 /// No floor waits longer for a track.
@@ -35,6 +36,8 @@ pub struct Settings {
     pub floor: FloorId,
     /// The name that dancers see.
     pub dj: Option<String>,
+    /// Which deck is told when several play, for programs that tell of each deck by itself.
+    pub deck_mode: DeckMode,
     /// Deck numbers that are never told, for samplers and previews.
     pub ignored_decks: Vec<u8>,
     /// Tracks with one of these texts in their genre are never told.
@@ -120,6 +123,7 @@ impl Default for Settings {
             interface: None,
             floor: "main".parse().expect("a slug"),
             dj: None,
+            deck_mode: DeckMode::default(),
             ignored_decks: Vec::new(),
             skip_genres: Vec::new(),
             skip_comments: Vec::new(),

@@ -43,9 +43,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["pika-webapp", "pika-publisher"]),
     ("maud", &["pika-webapp", "pika-publisher"]),
     ("ksni", &["pika-publisher"]),
-    ("rusqlite", &["pika-publisher"]),
     ("rust-embed", &["pika-webapp"]),
     ("notify", &["pika-publisher"]),
+    ("rusqlite", &["pika-publisher"]),
     ("tray-icon", &["pika-publisher"]),
     // The domain does nothing: no runtime, no clock.
     (

@@ -94,6 +94,7 @@ impl Files for List {
 /// A text file with the current track.
 #[derive(Debug)]
 pub(super) struct TextFile {
+    kind: SourceKind,
     folder: PathBuf,
     name: String,
     text: text::Text,
@@ -102,13 +103,18 @@ pub(super) struct TextFile {
 impl TextFile {
     pub fn at(path: &Path, mode: TextMode) -> anyhow::Result<Self> {
         let (folder, name) = split(path)?;
-        Ok(Self { folder, name, text: text::Text::new(mode) })
+        Ok(Self::of(SourceKind::Text, folder, name, text::Layout::Plain(mode)))
+    }
+
+    /// The file in which a program tells its track.
+    pub fn of(kind: SourceKind, folder: PathBuf, name: String, layout: text::Layout) -> Self {
+        Self { kind, folder, name, text: text::Text::new(kind, layout) }
     }
 }
 
 impl Files for TextFile {
     fn kind(&self) -> SourceKind {
-        SourceKind::Text
+        self.kind
     }
 
     fn what(&self) -> String {
@@ -120,7 +126,7 @@ impl Files for TextFile {
     }
 
     fn look(&mut self, now_ms: i64, _: bool) -> io::Result<Looked> {
-        let Self { folder, name, text } = self;
+        let Self { folder, name, text, .. } = self;
         std::fs::metadata(&*folder)?;
         let listed = folder::look(folder, name)?;
         let look = text.look(now_ms, listed, || folder::read_tail(&folder.join(name), TEXT_BYTES_MAX));

@@ -113,6 +113,13 @@ pub fn read_tail(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The first `bytes_max` of a file.
+pub fn read_head(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bytes_max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// What changes when another folder takes the path.
 pub fn folder_id(folder: &Path) -> io::Result<u64> {
     Ok(id(&fs::metadata(folder)?))

@@ -2,13 +2,20 @@
 
 pub mod decks;
 pub mod decode;
+pub mod djay;
+mod djuced;
 mod files;
 pub mod folder;
 mod live;
 pub mod m3u;
+mod mixxx;
 pub mod observation;
 pub mod places;
 pub mod playlist;
+mod rows;
+pub mod serato;
+mod sqlite;
+mod still;
 pub mod text;
 pub mod virtualdj;
 mod watch;
@@ -23,8 +30,12 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::decks::Decks;
+use self::djay::Djay;
+use self::djuced::Djuced;
 use self::files::{Files, List, TextFile};
 use self::live::Voice;
+use self::mixxx::Mixxx;
 use self::observation::{Observation, SourceKind};
 use self::places::Places;
 use self::virtualdj::VirtualDj;
@@ -66,7 +77,8 @@ const EVENTS_MAX: usize = 16;
 const SEARCH_EVERY: Duration = Duration::from_secs(5);
 
 /// DJ programs that are looked for on this machine when no source is chosen, the most trusted first.
-const FOUND_BY_THEMSELVES: &[SourceKind] = &[SourceKind::VirtualDj];
+const FOUND_BY_THEMSELVES: &[SourceKind] =
+    &[SourceKind::VirtualDj, SourceKind::Mixxx, SourceKind::Serato, SourceKind::Djay, SourceKind::Djuced];
 
 /// Follows the sources that the settings name, from what was known before. Must be called inside a tokio runtime.
 ///
@@ -129,6 +141,10 @@ impl Opening {
     fn at_path(&self, kind: SourceKind, path: &Path) -> anyhow::Result<Box<dyn Files>> {
         Ok(match kind {
             SourceKind::VirtualDj => self.virtualdj(Home::of_path(path)),
+            SourceKind::Mixxx => self.mixxx(path),
+            SourceKind::Serato => self.serato(serato::Home::of_path(path)),
+            SourceKind::Djay => self.djay(path),
+            SourceKind::Djuced => self.djuced(path),
             SourceKind::M3u => Box::new(List::at(path)?),
             SourceKind::Text => Box::new(TextFile::at(path, self.settings.text)?),
         })
@@ -138,12 +154,33 @@ impl Opening {
     fn find(&self, kind: SourceKind) -> Option<Box<dyn Files>> {
         match kind {
             SourceKind::VirtualDj => Home::find(&self.places).map(|home| self.virtualdj(home)),
+            SourceKind::Mixxx => mixxx::find(&self.places).map(|folder| self.mixxx(&folder)),
+            SourceKind::Serato => serato::Home::find(&self.places).map(|home| self.serato(home)),
+            SourceKind::Djay => djay::find(&self.places).map(|folder| self.djay(&folder)),
+            SourceKind::Djuced => djuced::find(&self.places).map(|folder| self.djuced(&folder)),
             SourceKind::M3u | SourceKind::Text => None,
         }
     }
 
     fn virtualdj(&self, home: Home) -> Box<dyn Files> {
         Box::new(VirtualDj::at(home, self.zone.clone(), self.catch_up.clone()))
+    }
+
+    fn mixxx(&self, path: &Path) -> Box<dyn Files> {
+        Box::new(Mixxx::at(path, self.catch_up.clone()))
+    }
+
+    fn serato(&self, home: serato::Home) -> Box<dyn Files> {
+        home.files(self.settings.deck_mode, &self.settings.ignored_decks, self.catch_up.clone())
+    }
+
+    fn djay(&self, path: &Path) -> Box<dyn Files> {
+        Box::new(Djay::at(path, self.catch_up.clone()))
+    }
+
+    fn djuced(&self, path: &Path) -> Box<dyn Files> {
+        let decks = Decks::new(self.settings.deck_mode, &self.settings.ignored_decks);
+        Box::new(Djuced::at(path, decks, self.catch_up.clone()))
     }
 
     /// Looks at the files on a thread of their own.
@@ -200,6 +237,10 @@ impl Opening {
 fn is_here(kind: SourceKind, places: &Places) -> bool {
     match kind {
         SourceKind::VirtualDj => Home::find(places).is_some(),
+        SourceKind::Mixxx => mixxx::find(places).is_some(),
+        SourceKind::Serato => serato::Home::find(places).is_some(),
+        SourceKind::Djay => djay::find(places).is_some(),
+        SourceKind::Djuced => djuced::find(places).is_some(),
         SourceKind::M3u | SourceKind::Text => false,
     }
 }
@@ -210,7 +251,15 @@ fn guessed(path: &Path) -> SourceKind {
         |path: &Path| path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let name = lower(path);
     let in_history = path.parent().map(lower).as_deref() == Some("history");
-    if name == "tracklist.txt" || (in_history && m3u::is_list(&name)) {
+    if mixxx::is_mixxx(path) {
+        SourceKind::Mixxx
+    } else if serato::is_serato(path) {
+        SourceKind::Serato
+    } else if djay::is_djay(path) {
+        SourceKind::Djay
+    } else if djuced::is_djuced(path) {
+        SourceKind::Djuced
+    } else if name == "tracklist.txt" || (in_history && m3u::is_list(&name)) {
         SourceKind::VirtualDj
     } else if m3u::is_list(&name) {
         SourceKind::M3u
@@ -218,5 +267,39 @@ fn guessed(path: &Path) -> SourceKind {
         SourceKind::Text
     } else {
         SourceKind::VirtualDj
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_a_path_is_likely_to_be() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let check = |path: &str, expected| assert_eq!(guessed(&dir.path().join(path)), expected, "{path}");
+        check("VirtualDJ", SourceKind::VirtualDj);
+        check("VirtualDJ/History/2026-11-21.m3u", SourceKind::VirtualDj);
+        check("now.m3u8", SourceKind::M3u);
+        check("now.txt", SourceKind::Text);
+        check("playing.txt", SourceKind::Text);
+        check("DJUCED/playing.txt", SourceKind::Djuced);
+        check("NowPlaying.txt", SourceKind::Text);
+        check("djay Media Library/NowPlaying.txt", SourceKind::Djay);
+        check("_Serato_", SourceKind::Serato);
+        check("12.session", SourceKind::Serato);
+        for (folder, database, expected) in [
+            ("mixxx", "mixxxdb.sqlite", SourceKind::Mixxx),
+            ("serato", "master.sqlite", SourceKind::Serato),
+            ("djay", "MediaLibrary.db", SourceKind::Djay),
+            ("djuced", "DJUCED.db", SourceKind::Djuced),
+        ] {
+            fs::create_dir_all(dir.path().join(folder)).expect("made");
+            fs::write(dir.path().join(folder).join(database), "").expect("written");
+            check(folder, expected);
+            check(&format!("{folder}/{database}"), expected);
+        }
     }
 }

@@ -10,6 +10,10 @@ use protocol::Track;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SourceKind {
     VirtualDj,
+    Mixxx,
+    Serato,
+    Djay,
+    Djuced,
     M3u,
     Text,
 }
@@ -20,12 +24,18 @@ pub enum SourceKind {
 pub struct BadSource(String);
 
 impl SourceKind {
-    pub const ALL: &[Self] = &[Self::VirtualDj, Self::M3u, Self::Text];
+    /// The most trusted first.
+    pub const ALL: &[Self] =
+        &[Self::VirtualDj, Self::Mixxx, Self::Serato, Self::Djay, Self::Djuced, Self::M3u, Self::Text];
 
     /// As it stands in settings, in a desk's state and in the ids of plays.
     pub fn name(self) -> &'static str {
         match self {
             Self::VirtualDj => "virtualdj",
+            Self::Mixxx => "mixxx",
+            Self::Serato => "serato",
+            Self::Djay => "djay",
+            Self::Djuced => "djuced",
             Self::M3u => "m3u",
             Self::Text => "text",
         }
@@ -35,6 +45,10 @@ impl SourceKind {
     pub fn program(self) -> &'static str {
         match self {
             Self::VirtualDj => "VirtualDJ",
+            Self::Mixxx => "Mixxx",
+            Self::Serato => "Serato",
+            Self::Djay => "djay Pro",
+            Self::Djuced => "DJUCED",
             Self::M3u => "a playlist",
             Self::Text => "a text file",
         }
@@ -43,7 +57,13 @@ impl SourceKind {
     /// Whether the user can say where its files are.
     pub fn has_files(self) -> bool {
         match self {
-            Self::VirtualDj | Self::M3u | Self::Text => true,
+            Self::VirtualDj
+            | Self::Mixxx
+            | Self::Serato
+            | Self::Djay
+            | Self::Djuced
+            | Self::M3u
+            | Self::Text => true,
         }
     }
 
@@ -114,6 +134,25 @@ impl Observation {
             comment: None,
             started_ms: None,
         }
+    }
+
+    /// The play with its file's name where a tag is missing.
+    #[must_use]
+    pub fn named(mut self) -> Self {
+        let place = match &self.location {
+            Some(Location::Path(place) | Location::Url(place)) => Some(place),
+            Some(Location::Stream { .. }) | None => None,
+        };
+        if self.track.title.as_ref() == place {
+            self.track.title = None;
+        }
+        if self.track.title.is_none()
+            && let Some((artist, title)) = self.location.as_ref().and_then(Location::stem)
+        {
+            self.track.title = Some(title);
+            self.track.artist = self.track.artist.or(artist);
+        }
+        self
     }
 }
 

@@ -3,22 +3,32 @@
 
 use std::io;
 
+use protocol::Track;
+
 use super::decode;
 use super::folder::Listed;
 use super::observation::{Arrival, Observation, SourceKind, artist_and_title, is_fresh};
+use super::still::{STABLE_MS, Standing, Still};
 use crate::settings::TextMode;
 
-const STABLE_MS: i64 = 150;
 const EMPTY_MS: i64 = 500;
+
+/// How a file tells the track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// As one line or two.
+    Plain(TextMode),
+    /// A line for each field, with its label: "Title: Glass Tide". "N/A" is nothing.
+    Labels,
+}
 
 /// The memory of what was read.
 #[derive(Debug)]
 pub struct Text {
-    mode: TextMode,
+    source: SourceKind,
+    layout: Layout,
     started: bool,
-    read: Option<Listed>,
-    /// A change and when it was first met.
-    changed: Option<(Listed, i64)>,
+    still: Still,
     empty_since_ms: Option<i64>,
     shown: Option<String>,
 }
@@ -33,8 +43,8 @@ pub struct Look {
 }
 
 impl Text {
-    pub fn new(mode: TextMode) -> Self {
-        Self { mode, started: false, read: None, changed: None, empty_since_ms: None, shown: None }
+    pub fn new(source: SourceKind, layout: Layout) -> Self {
+        Self { source, layout, started: false, still: Still::default(), empty_since_ms: None, shown: None }
     }
 
     /// Looks at the file as it is listed now.
@@ -47,45 +57,38 @@ impl Text {
         let mut look = Look::default();
         let first_look = !std::mem::replace(&mut self.started, true);
         let Some(listed) = listed else { return look };
-        if self.read.as_ref() == Some(&listed) {
-            match self.empty_since_ms.map(|since_ms| since_ms + EMPTY_MS) {
-                Some(due_ms) if now_ms >= due_ms => {
-                    self.empty_since_ms = None;
-                    look.stopped = self.shown.take().is_some();
+        match self.still.look(now_ms, &listed) {
+            Standing::AsRead => {
+                match self.empty_since_ms.map(|since_ms| since_ms + EMPTY_MS) {
+                    Some(due_ms) if now_ms >= due_ms => {
+                        self.empty_since_ms = None;
+                        look.stopped = self.shown.take().is_some();
+                    }
+                    due_ms => look.wake_ms = due_ms,
                 }
-                due_ms => look.wake_ms = due_ms,
-            }
-            return look;
-        }
-        if !first_look {
-            let since_ms = match &self.changed {
-                Some((changed, since_ms)) if *changed == listed => *since_ms,
-                _ => self.changed.insert((listed.clone(), now_ms)).1,
-            };
-            if now_ms < since_ms + STABLE_MS {
-                look.wake_ms = Some(since_ms + STABLE_MS);
                 return look;
             }
+            Standing::Moving { until_ms } if !first_look => {
+                look.wake_ms = Some(until_ms);
+                return look;
+            }
+            Standing::Moving { .. } | Standing::Ready => {}
         }
         let Ok(bytes) = read() else {
             look.wake_ms = Some(now_ms + STABLE_MS);
             return look;
         };
-        self.changed = None;
         self.empty_since_ms = None;
-        match track_line(self.mode, &bytes) {
+        match told(self.layout, &bytes) {
             None => {
                 self.empty_since_ms = Some(now_ms);
                 look.wake_ms = Some(now_ms + EMPTY_MS);
             }
             // Written again, as some programs do every second.
-            Some(line) if self.shown.as_ref() == Some(&line) => {}
-            Some(line) => {
-                let mut play = Observation::new(
-                    SourceKind::Text,
-                    format!("{}|{line}|{}", listed.name, listed.modified_ms),
-                );
-                (play.track.artist, play.track.title) = artist_and_title(&line);
+            Some((line, _)) if self.shown.as_ref() == Some(&line) => {}
+            Some((line, track)) => {
+                let identity = format!("{}|{line}|{}", listed.name, listed.modified_ms);
+                let mut play = Observation { track, ..Observation::new(self.source, identity) };
                 play.started_ms = Some(listed.modified_ms);
                 play.arrival = if first_look { Arrival::Found } else { Arrival::Live };
                 if !first_look || is_fresh(listed.modified_ms, None, now_ms) {
@@ -94,8 +97,34 @@ impl Text {
                 self.shown = Some(line);
             }
         }
-        self.read = Some(listed);
+        self.still.was_read(listed);
         look
+    }
+}
+
+/// The track, and the text that tells it from another one.
+fn told(layout: Layout, bytes: &[u8]) -> Option<(String, Track)> {
+    match layout {
+        Layout::Plain(mode) => {
+            let line = track_line(mode, bytes)?;
+            let (artist, title) = artist_and_title(&line);
+            Some((line, Track { artist, title, ..Track::default() }))
+        }
+        Layout::Labels => {
+            let mut track = Track::default();
+            for line in decode::file(bytes) {
+                let Some((label, value)) = line.split_once(':') else { continue };
+                let value = decode::field(value).filter(|value| value != "N/A");
+                match label.trim() {
+                    "Title" => track.title = value,
+                    "Artist" => track.artist = value,
+                    "Album" => track.album = value,
+                    _ => {}
+                }
+            }
+            let line = track.line();
+            (!line.is_empty()).then_some((line, track))
+        }
     }
 }
 
@@ -119,8 +148,8 @@ mod tests {
 
     /// The file as it is at each moment; what is told at each.
     #[track_caller]
-    fn check(mode: TextMode, moments: &[(i64, &[u8], i64)], expected: &[&str]) {
-        let mut text = Text::new(mode);
+    fn check_layout(layout: Layout, moments: &[(i64, &[u8], i64)], expected: &[&str]) {
+        let mut text = Text::new(SourceKind::Text, layout);
         let mut told = Vec::new();
         text.look(T, None, || Ok(Vec::new()));
         for &(at_ms, bytes, modified_ms) in moments {
@@ -135,6 +164,11 @@ mod tests {
             told.extend(look.stopped.then(|| "stopped".to_owned()));
         }
         assert_eq!(told, expected);
+    }
+
+    #[track_caller]
+    fn check(mode: TextMode, moments: &[(i64, &[u8], i64)], expected: &[&str]) {
+        check_layout(Layout::Plain(mode), moments, expected);
     }
 
     #[test]
@@ -178,5 +212,26 @@ mod tests {
         check(TextMode::LastLine, &[(0, log, 0), (150, log, 0)], &["B – Two"]);
         let lines = b"Ana\nNight\n";
         check(TextMode::Whole, &[(0, lines, 0), (150, lines, 0)], &["Ana – Night"]);
+    }
+    #[test]
+    fn labels() {
+        let tide: &[u8] =
+            b"Title: Glass Tide: Part 2\r\nArtist: Nova Harbor\r\nAlbum: N/A\r\nTime: 00:05\r\n";
+        let later: &[u8] =
+            b"Title: Glass Tide: Part 2\r\nArtist: Nova Harbor\r\nAlbum: N/A\r\nTime: 01:05\r\n";
+        let none: &[u8] = b"Title: N/A\nArtist: N/A\nAlbum: N/A\nTime: N/A\n";
+        check_layout(
+            Layout::Labels,
+            &[
+                (0, tide, 0),
+                (150, tide, 0),
+                (1000, later, 1000),
+                (1150, later, 1000),
+                (2000, none, 2000),
+                (2150, none, 2000),
+                (2650, none, 2000),
+            ],
+            &["Nova Harbor – Glass Tide: Part 2", "stopped"],
+        );
     }
 }
