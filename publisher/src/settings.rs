@@ -1,12 +1,15 @@
 //! What the DJ can set: the `publisher` section of the configuration, as far as sources and judgement go.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use config::Secret;
 use protocol::FloorId;
 use serde::{Deserialize, Serialize};
 
 use crate::now_playing::{Rules, Skip};
+use crate::sources::decks::DeckMode;
 use crate::sources::observation::{BadSource, SourceKind};
 
 /// The `publisher` section. The defaults work on a laptop with VirtualDJ.
@@ -37,6 +40,28 @@ pub struct Settings {
     pub skip_texts: Vec<String>,
     /// How the file of the source `text` is read.
     pub text: TextMode,
+    /// Which deck is told when several are heard.
+    pub deck_mode: DeckMode,
+    /// Where the source `icecast` receives broadcasts.
+    pub icecast: Icecast,
+}
+
+/// Where the source `icecast` receives broadcasts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Icecast {
+    /// This machine alone by default.
+    pub host: IpAddr,
+    pub port: u16,
+    /// Without one, whoever reaches the port may send.
+    #[serde(skip_serializing)]
+    pub password: Option<Secret>,
+}
+
+impl Default for Icecast {
+    fn default() -> Self {
+        Self { host: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 8000, password: None }
+    }
 }
 
 /// The chosen kinds of sources. Written as `auto`, or as one name or several with commas between them; of several that play
@@ -115,6 +140,8 @@ impl Default for Settings {
             skip_comments: Vec::new(),
             skip_texts: Vec::new(),
             text: TextMode::Whole,
+            deck_mode: DeckMode::Newest,
+            icecast: Icecast::default(),
         }
     }
 }

@@ -29,6 +29,8 @@ pub const TESTS: &[Tool] = &[
     Tool { program: "nats-server", package: "nats-server" },
     Tool { program: "rabbitmqctl", package: "rabbitmq-server" },
     Tool { program: "openssl", package: "openssl" },
+    // A sender of broadcasts.
+    Tool { program: "ffmpeg", package: "ffmpeg" },
     // Clients of the examples in docs/integrating.md.
     Tool { program: "node", package: "nodejs" },
     Tool { program: "npm", package: "npm" },

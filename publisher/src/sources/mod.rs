@@ -4,6 +4,7 @@ pub mod decks;
 pub mod decode;
 mod files;
 pub mod folder;
+pub mod icecast;
 mod live;
 pub mod m3u;
 pub mod observation;
@@ -24,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::files::{Files, List, TextFile};
-use self::live::Voice;
+use self::live::{Ears, Voice};
 use self::observation::{Observation, SourceKind};
 use self::places::Places;
 use self::virtualdj::VirtualDj;
@@ -93,6 +94,7 @@ pub fn open(
             for kind in kinds {
                 match path.take_if(|_| kind.has_files()) {
                     Some(path) => opening.follow(opening.at_path(*kind, path)?, "it was chosen")?,
+                    None if !kind.has_files() => opening.listen(*kind)?,
                     None if FOUND_BY_THEMSELVES.contains(kind) => opening.search(&[*kind]),
                     None => anyhow::bail!(
                         "the source {kind} has no path: set `path` to the list, folder or file to read"
@@ -131,6 +133,7 @@ impl Opening {
             SourceKind::VirtualDj => self.virtualdj(Home::of_path(path)),
             SourceKind::M3u => Box::new(List::at(path)?),
             SourceKind::Text => Box::new(TextFile::at(path, self.settings.text)?),
+            SourceKind::Icecast => anyhow::bail!("the source {kind} reads no files"),
         })
     }
 
@@ -138,7 +141,7 @@ impl Opening {
     fn find(&self, kind: SourceKind) -> Option<Box<dyn Files>> {
         match kind {
             SourceKind::VirtualDj => Home::find(&self.places).map(|home| self.virtualdj(home)),
-            SourceKind::M3u | SourceKind::Text => None,
+            SourceKind::Icecast | SourceKind::M3u | SourceKind::Text => None,
         }
     }
 
@@ -155,6 +158,32 @@ impl Opening {
             .spawn(move || watch::follow(files, why, force_polling, now_ms, &sender, &stop, &runtime))
             .context("cannot start the thread that follows the source")?;
         Ok(())
+    }
+
+    /// Follows a source that speaks to us, or is asked, in a task of its own.
+    fn listen(&self, kind: SourceKind) -> anyhow::Result<()> {
+        let Settings { icecast, deck_mode, ignored_decks, .. } = self.settings.clone();
+        let voice = Voice::new(kind, self.sender.clone());
+        let ears = Ears::new(kind, deck_mode, &ignored_decks);
+        match kind {
+            SourceKind::Icecast => self.run(icecast::run(icecast, voice, ears)),
+            SourceKind::VirtualDj | SourceKind::M3u | SourceKind::Text => {
+                anyhow::bail!("the source {kind} reads files")
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs until stopped, or until nobody receives any more.
+    fn run(&self, source: impl Future<Output = ()> + Send + 'static) {
+        let Opening { stop, sender, .. } = self.clone();
+        self.runtime.spawn(async move {
+            tokio::select! {
+                () = source => {}
+                () = stop.cancelled() => {}
+                () = sender.closed() => {}
+            }
+        });
     }
 
     /// Looks for programs until all are found; each is followed from then on.
@@ -191,7 +220,7 @@ impl Opening {
     async fn say_nothing_found(&self, kinds: &[SourceKind]) {
         let names: Vec<&str> = kinds.iter().map(|kind| kind.program()).collect();
         if let [source, ..] = kinds {
-            let voice = Voice { source: *source, events: self.sender.clone() };
+            let mut voice = Voice::new(*source, self.sender.clone());
             voice.missing(names.join(", "), "it is not on this machine (yet)").await;
         }
     }
@@ -200,7 +229,7 @@ impl Opening {
 fn is_here(kind: SourceKind, places: &Places) -> bool {
     match kind {
         SourceKind::VirtualDj => Home::find(places).is_some(),
-        SourceKind::M3u | SourceKind::Text => false,
+        SourceKind::Icecast | SourceKind::M3u | SourceKind::Text => false,
     }
 }
 

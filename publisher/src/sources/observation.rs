@@ -11,6 +11,7 @@ use protocol::Track;
 pub enum SourceKind {
     VirtualDj,
     M3u,
+    Icecast,
     Text,
 }
 
@@ -20,13 +21,14 @@ pub enum SourceKind {
 pub struct BadSource(String);
 
 impl SourceKind {
-    pub const ALL: &[Self] = &[Self::VirtualDj, Self::M3u, Self::Text];
+    pub const ALL: &[Self] = &[Self::VirtualDj, Self::M3u, Self::Icecast, Self::Text];
 
     /// As it stands in settings, in a desk's state and in the ids of plays.
     pub fn name(self) -> &'static str {
         match self {
             Self::VirtualDj => "virtualdj",
             Self::M3u => "m3u",
+            Self::Icecast => "icecast",
             Self::Text => "text",
         }
     }
@@ -36,6 +38,7 @@ impl SourceKind {
         match self {
             Self::VirtualDj => "VirtualDJ",
             Self::M3u => "a playlist",
+            Self::Icecast => "a broadcast",
             Self::Text => "a text file",
         }
     }
@@ -44,6 +47,7 @@ impl SourceKind {
     pub fn has_files(self) -> bool {
         match self {
             Self::VirtualDj | Self::M3u | Self::Text => true,
+            Self::Icecast => false,
         }
     }
 

@@ -4,5 +4,6 @@ mod fixtures;
 mod folder;
 mod history;
 mod journal;
+mod live;
 mod source;
 mod writer;

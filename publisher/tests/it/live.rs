@@ -1,0 +1,203 @@
+//! Sources that speak to us or are asked: real senders and players where they can be had, and the real clock.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use config::Secret;
+use pika_publisher::settings::{Icecast, Settings};
+use pika_publisher::sources::observation::{Arrival, Observation, SourceKind};
+use pika_publisher::sources::places::Places;
+use pika_publisher::sources::{SourceEvent, SourceState, Sources};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::source::{SOON, follow_with, next};
+
+/// A program that is ended with the test.
+struct Program(Child);
+
+impl Program {
+    fn start(program: &str, arguments: &[&str], folder: &Path) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+        Self(command.stderr(Stdio::null()).spawn().expect("it is installed; see xtask/src/tools.rs"))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn play(sources: &mut Sources) -> Observation {
+    loop {
+        if let SourceEvent::Plays(mut plays) = next(sources).await {
+            assert_eq!(plays.len(), 1);
+            return plays.remove(0);
+        }
+    }
+}
+
+/// Waits for the next "artist – title", and says how it arrived.
+async fn hears(sources: &mut Sources, line: &str) -> Arrival {
+    let play = play(sources).await;
+    assert_eq!(play.track.line(), line);
+    play.arrival
+}
+
+/// What cannot be read, waiting for that to be said.
+async fn missing(sources: &mut Sources) -> String {
+    loop {
+        if let SourceEvent::State(SourceState::Missing { what, .. }) = next(sources).await {
+            return what;
+        }
+    }
+}
+
+async fn found(sources: &mut Sources) -> String {
+    loop {
+        if let SourceEvent::State(SourceState::Found { what, .. }) = next(sources).await {
+            return what;
+        }
+    }
+}
+
+/// An icecast source on a port of its own, and its address.
+async fn icecast(password: Option<&str>, stop: &CancellationToken) -> (Sources, String) {
+    let icecast = Icecast { port: 0, password: password.map(Secret::new), ..Icecast::default() };
+    let settings = Settings { source: SourceKind::Icecast.into(), icecast, ..Settings::default() };
+    let mut sources = follow_with(&settings, Places::default(), stop);
+    let address = missing(&mut sources).await;
+    (sources, address)
+}
+
+/// A broadcast of one second of silence under that name, and on until it is ended.
+fn broadcast(address: &str, title: &str, codec: &[&str]) -> Program {
+    let folder = std::env::temp_dir();
+    let (title, url) = (format!("title={title}"), format!("icecast://source:pw@{address}/live"));
+    let silence = ["-re", "-f", "lavfi", "-i", "anullsrc=r=44100:cl=mono", "-metadata", "artist=Nova Harbor"];
+    let arguments = [&silence, ["-metadata", &title].as_slice(), codec, &[&url]].concat();
+    Program::start("ffmpeg", &arguments, &folder)
+}
+
+const VORBIS: &[&str] = &["-c:a", "libvorbis", "-content_type", "application/ogg", "-f", "ogg"];
+const OPUS: &[&str] = &["-c:a", "libopus", "-content_type", "application/ogg", "-f", "ogg"];
+const MP3: &[&str] = &["-c:a", "libmp3lame", "-content_type", "audio/mpeg", "-f", "mp3"];
+const OLD: &[&str] =
+    &["-legacy_icecast", "1", "-c:a", "flac", "-content_type", "application/ogg", "-f", "ogg"];
+
+/// Sends a request as it stands, and gives the start of the answer.
+async fn ask(address: &str, request: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let byte = timeout(SOON, stream.read_u8()).await.expect("an answer within 20 s").expect("an answer");
+        answer.push(byte);
+    }
+    (stream, String::from_utf8(answer).expect("text"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broadcasts_of_every_kind() {
+    let stop = CancellationToken::new();
+    let (mut sources, address) = icecast(Some("pw"), &stop).await;
+    for (title, codec) in [("Glass Tide", VORBIS), ("Low Sun", OPUS), ("Bølge", MP3), ("Drift", OLD)] {
+        let sender = broadcast(&address, title, codec);
+        assert_eq!(found(&mut sources).await, format!("/live on {address}"));
+        // What is on when the sender connects may have begun before.
+        assert_eq!(hears(&mut sources, &format!("Nova Harbor – {title}")).await, Arrival::Playing);
+        drop(sender);
+        missing(&mut sources).await;
+    }
+    stop.cancel();
+    let end = timeout(SOON, sources.events.recv()).await.expect("the source stops within 20 s");
+    assert_eq!(end, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn titles_beside_a_broadcast() {
+    let stop = CancellationToken::new();
+    let (mut sources, address) = icecast(Some("pw"), &stop).await;
+    let source = "SOURCE /live HTTP/1.0\r\nUser-Agent: Deck/1\r\nContent-Type: audio/mpeg\r\n";
+    let login = "Authorization: Basic c291cmNlOnB3\r\n";
+
+    let (_, refused) = ask(&address, &format!("{source}\r\n")).await;
+    assert!(refused.starts_with("HTTP/1.0 401 ") && refused.contains("WWW-Authenticate: Basic"));
+    let (on_air, answer) = ask(&address, &format!("{source}{login}\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.0 200 "));
+    found(&mut sources).await;
+
+    let update = async |query: &str| {
+        let request = format!("GET /admin/metadata?mode=updinfo&{query} HTTP/1.0\r\n{login}\r\n");
+        ask(&address, &request).await.1[9..12].to_owned()
+    };
+    assert_eq!(update("mount=/live&charset=UTF-8&song=Nova+Harbor+-+Glass+Tide").await, "200");
+    assert_eq!(hears(&mut sources, "Nova Harbor – Glass Tide").await, Arrival::Playing);
+    // Nothing new, nothing that can be used, and nothing of this stream.
+    assert_eq!(update("mount=/live&artist=Nova+Harbor&title=Glass+Tide").await, "200");
+    assert_eq!(update("mount=/live&artist=&title=&song=").await, "200");
+    assert_eq!(update("mount=/other&song=Somebody+-+Else").await, "404");
+    assert_eq!(update("mount=/live&title=Untitled").await, "200");
+    // The artist of the song before is not this one's.
+    assert_eq!(hears(&mut sources, "Untitled").await, Arrival::Live);
+
+    let (_, other) = ask(&address, &format!("SOURCE /other HTTP/1.0\r\n{login}\r\n")).await;
+    assert!(other.starts_with("HTTP/1.0 403 "));
+    // The same program again takes the place of its lost connection.
+    let (_again, answer) = ask(&address, &format!("{source}{login}\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.0 200 "));
+    drop(on_air);
+    assert_eq!(update("mount=/live&song=Ana+Ruiz+-+Night").await, "200");
+    assert_eq!(hears(&mut sources, "Ana Ruiz – Night").await, Arrival::Playing);
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_is_used_when_it_is_free() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = taken.local_addr().expect("it has one").port();
+    let stop = CancellationToken::new();
+    let icecast = Icecast { port, ..Icecast::default() };
+    let settings = Settings { source: SourceKind::Icecast.into(), icecast, ..Settings::default() };
+    let mut sources = follow_with(&settings, Places::default(), &stop);
+    missing(&mut sources).await;
+    drop(taken);
+    // Another reason.
+    let address = missing(&mut sources).await;
+    let _sender = broadcast(&address, "Glass Tide", VORBIS);
+    hears(&mut sources, "Nova Harbor – Glass Tide").await;
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_sender_is_sent_away() {
+    let stop = CancellationToken::new();
+    let (mut sources, address) = icecast(None, &stop).await;
+    for (request, status) in [
+        ("\x16\x03\x01\r\n\r\n", "400"),
+        (&format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(20_000)), "400"),
+        ("GET / HTTP/1.1\r\n\r\n", "404"),
+        ("OPTIONS * HTTP/1.1\r\n\r\n", "200"),
+    ] {
+        assert_eq!(&ask(&address, request).await.1[9..12], status);
+    }
+    let idle = idle_connections(&address, 40).await;
+    drop(idle);
+    let _sender = broadcast(&address, "Glass Tide", VORBIS);
+    hears(&mut sources, "Nova Harbor – Glass Tide").await;
+    stop.cancel();
+}
+
+/// Connections that say nothing.
+async fn idle_connections(address: &str, count: usize) -> Vec<TcpStream> {
+    let mut idle = Vec::new();
+    for _ in 0..count {
+        idle.push(TcpStream::connect(address).await.expect("it listens"));
+    }
+    idle
+}
