@@ -44,6 +44,10 @@ pub struct Settings {
     pub deck_mode: DeckMode,
     /// Where the source `icecast` receives broadcasts.
     pub icecast: Icecast,
+    /// Whom the source `mpris` listens to.
+    pub mpris: Mpris,
+    /// Where the source `virtualdj-live` asks.
+    pub virtualdj_live: VirtualDjLive,
 }
 
 /// Where the source `icecast` receives broadcasts.
@@ -56,6 +60,42 @@ pub struct Icecast {
     /// Without one, whoever reaches the port may send.
     #[serde(skip_serializing)]
     pub password: Option<Secret>,
+}
+
+/// Where the source `virtualdj-live` asks.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VirtualDjLive {
+    /// Of the Network Control plug-in. The usual ports of this machine are tried when absent.
+    pub url: Option<String>,
+    /// As it is set in the plug-in.
+    #[serde(skip_serializing)]
+    pub password: Option<Secret>,
+}
+
+/// Whom the source `mpris` listens to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mpris {
+    /// Names of players on the session bus. Browsers are none by default: each of their tabs would be heard.
+    pub players: Vec<String>,
+}
+
+impl Default for Mpris {
+    fn default() -> Self {
+        let players = [
+            "mpv",
+            "vlc",
+            "audacious",
+            "clementine",
+            "strawberry",
+            "rhythmbox",
+            "elisa",
+            "quodlibet",
+            "cmus",
+        ];
+        Self { players: players.map(str::to_owned).to_vec() }
+    }
 }
 
 impl Default for Icecast {
@@ -142,6 +182,8 @@ impl Default for Settings {
             text: TextMode::Whole,
             deck_mode: DeckMode::Newest,
             icecast: Icecast::default(),
+            mpris: Mpris::default(),
+            virtualdj_live: VirtualDjLive::default(),
         }
     }
 }

@@ -81,7 +81,8 @@ pub(super) fn key(track: &Track) -> String {
 pub(super) struct Ears {
     source: SourceKind,
     mode: DeckMode,
-    ignored: Vec<u8>,
+    /// The decks have numbers that the DJ knows, and these are not listened to.
+    ignored: Option<Vec<u8>>,
     decks: Decks,
     on: BTreeMap<u8, On>,
     /// What is heard now began before we listened.
@@ -97,21 +98,29 @@ struct On {
 }
 
 impl Ears {
-    pub fn new(source: SourceKind, mode: DeckMode, ignored: &[u8]) -> Self {
+    pub fn of_decks(source: SourceKind, mode: DeckMode, ignored: &[u8]) -> Self {
+        Self::new(source, mode, Some(ignored.to_vec()))
+    }
+
+    /// Of players, each of which is like a deck, but has no number for the DJ.
+    pub fn of_players(source: SourceKind, mode: DeckMode) -> Self {
+        Self::new(source, mode, None)
+    }
+
+    fn new(source: SourceKind, mode: DeckMode, ignored: Option<Vec<u8>>) -> Self {
         Self {
             source,
             mode,
-            ignored: ignored.to_vec(),
-            decks: Decks::new(mode, ignored),
+            decks: Decks::new(mode, ignored.as_deref().unwrap_or_default()),
+            ignored,
             on: BTreeMap::new(),
             is_first: true,
             silent_since_ms: None,
         }
     }
 
-    /// What a deck plays now; nothing when it is empty. Players without decks have one that has no number.
-    pub fn hear(&mut self, now_ms: i64, deck: Option<u8>, sound: Option<Sound>) {
-        let number = deck.unwrap_or_default();
+    /// What a deck plays now; nothing when it is empty.
+    pub fn hear(&mut self, now_ms: i64, number: u8, sound: Option<Sound>) {
         let Some(sound) = sound else {
             self.on.remove(&number);
             self.decks.set(number, None);
@@ -125,7 +134,7 @@ impl Ears {
         }
         let mut on = before.unwrap_or_else(|| {
             let mut play = Observation::new(self.source, format!("{}|{now_ms}", key(&sound.track)));
-            play.deck = deck;
+            play.deck = self.ignored.as_ref().map(|_| number);
             play.arrival = if self.is_first { Arrival::Playing } else { Arrival::Live };
             On { key: sound.key, play, since_ms: now_ms }
         });
@@ -155,9 +164,14 @@ impl Ears {
         })
     }
 
+    /// When there will be news although nothing is heard: the silence will have lasted.
+    pub fn due_ms(&self) -> Option<i64> {
+        self.silent_since_ms.map(|since_ms| since_ms + SILENCE_MS)
+    }
+
     /// The program is gone; what it plays when it is back may have begun meanwhile.
     pub fn forget(&mut self) {
-        *self = Self::new(self.source, self.mode, &self.ignored);
+        *self = Self::new(self.source, self.mode, self.ignored.take());
     }
 }
 
@@ -173,9 +187,9 @@ mod tests {
     /// What is said after each step: second, deck, sound.
     #[track_caller]
     fn check(steps: &[(i64, u8, Option<Sound>, &str)]) {
-        let mut ears = Ears::new(SourceKind::VirtualDj, DeckMode::Newest, &[]);
+        let mut ears = Ears::of_decks(SourceKind::VirtualDj, DeckMode::Newest, &[]);
         for (at_s, deck, sound, expected) in steps {
-            ears.hear(at_s * 1000, Some(*deck), sound.clone());
+            ears.hear(at_s * 1000, *deck, sound.clone());
             let said = match ears.news(at_s * 1000) {
                 None => String::new(),
                 Some(SourceEvent::Stopped) => "stopped".to_owned(),

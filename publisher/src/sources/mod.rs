@@ -4,14 +4,18 @@ pub mod decks;
 pub mod decode;
 mod files;
 pub mod folder;
+mod http;
 pub mod icecast;
 mod live;
 pub mod m3u;
+#[cfg(target_os = "linux")]
+mod mpris;
 pub mod observation;
 pub mod places;
 pub mod playlist;
 pub mod text;
 pub mod virtualdj;
+mod virtualdj_live;
 mod watch;
 
 use std::path::Path;
@@ -133,7 +137,9 @@ impl Opening {
             SourceKind::VirtualDj => self.virtualdj(Home::of_path(path)),
             SourceKind::M3u => Box::new(List::at(path)?),
             SourceKind::Text => Box::new(TextFile::at(path, self.settings.text)?),
-            SourceKind::Icecast => anyhow::bail!("the source {kind} reads no files"),
+            SourceKind::VirtualDjLive | SourceKind::Icecast | SourceKind::Mpris => {
+                anyhow::bail!("the source {kind} reads no files")
+            }
         })
     }
 
@@ -141,7 +147,11 @@ impl Opening {
     fn find(&self, kind: SourceKind) -> Option<Box<dyn Files>> {
         match kind {
             SourceKind::VirtualDj => Home::find(&self.places).map(|home| self.virtualdj(home)),
-            SourceKind::Icecast | SourceKind::M3u | SourceKind::Text => None,
+            SourceKind::VirtualDjLive
+            | SourceKind::Icecast
+            | SourceKind::Mpris
+            | SourceKind::M3u
+            | SourceKind::Text => None,
         }
     }
 
@@ -162,11 +172,22 @@ impl Opening {
 
     /// Follows a source that speaks to us, or is asked, in a task of its own.
     fn listen(&self, kind: SourceKind) -> anyhow::Result<()> {
-        let Settings { icecast, deck_mode, ignored_decks, .. } = self.settings.clone();
+        let Settings { icecast, mpris, virtualdj_live, deck_mode, ignored_decks, .. } = self.settings.clone();
         let voice = Voice::new(kind, self.sender.clone());
-        let ears = Ears::new(kind, deck_mode, &ignored_decks);
+        let players = || Ears::of_players(kind, deck_mode);
         match kind {
-            SourceKind::Icecast => self.run(icecast::run(icecast, voice, ears)),
+            SourceKind::VirtualDjLive => {
+                let decks = Ears::of_decks(kind, deck_mode, &ignored_decks);
+                self.run(virtualdj_live::Asker::new(virtualdj_live)?.run(voice, decks));
+            }
+            SourceKind::Icecast => self.run(icecast::run(icecast, voice, players())),
+            #[cfg(target_os = "linux")]
+            SourceKind::Mpris => self.run(mpris::run(mpris, voice, players())),
+            #[cfg(not(target_os = "linux"))]
+            SourceKind::Mpris => {
+                let _ = mpris;
+                anyhow::bail!("the source {kind} asks players on a Linux desktop, and this is none")
+            }
             SourceKind::VirtualDj | SourceKind::M3u | SourceKind::Text => {
                 anyhow::bail!("the source {kind} reads files")
             }
@@ -229,7 +250,11 @@ impl Opening {
 fn is_here(kind: SourceKind, places: &Places) -> bool {
     match kind {
         SourceKind::VirtualDj => Home::find(places).is_some(),
-        SourceKind::Icecast | SourceKind::M3u | SourceKind::Text => false,
+        SourceKind::VirtualDjLive
+        | SourceKind::Icecast
+        | SourceKind::Mpris
+        | SourceKind::M3u
+        | SourceKind::Text => false,
     }
 }
 

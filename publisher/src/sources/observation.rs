@@ -9,9 +9,11 @@ use protocol::Track;
 /// Which kind of source saw a play; a part of the play's identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SourceKind {
+    VirtualDjLive,
     VirtualDj,
     M3u,
     Icecast,
+    Mpris,
     Text,
 }
 
@@ -21,14 +23,18 @@ pub enum SourceKind {
 pub struct BadSource(String);
 
 impl SourceKind {
-    pub const ALL: &[Self] = &[Self::VirtualDj, Self::M3u, Self::Icecast, Self::Text];
+    /// All kinds, the most trusted first.
+    pub const ALL: &[Self] =
+        &[Self::VirtualDjLive, Self::VirtualDj, Self::M3u, Self::Icecast, Self::Mpris, Self::Text];
 
     /// As it stands in settings, in a desk's state and in the ids of plays.
     pub fn name(self) -> &'static str {
         match self {
+            Self::VirtualDjLive => "virtualdj-live",
             Self::VirtualDj => "virtualdj",
             Self::M3u => "m3u",
             Self::Icecast => "icecast",
+            Self::Mpris => "mpris",
             Self::Text => "text",
         }
     }
@@ -36,9 +42,11 @@ impl SourceKind {
     /// What it is called among DJs.
     pub fn program(self) -> &'static str {
         match self {
+            Self::VirtualDjLive => "VirtualDJ's Network Control",
             Self::VirtualDj => "VirtualDJ",
             Self::M3u => "a playlist",
             Self::Icecast => "a broadcast",
+            Self::Mpris => "a music player",
             Self::Text => "a text file",
         }
     }
@@ -47,7 +55,7 @@ impl SourceKind {
     pub fn has_files(self) -> bool {
         match self {
             Self::VirtualDj | Self::M3u | Self::Text => true,
-            Self::Icecast => false,
+            Self::VirtualDjLive | Self::Icecast | Self::Mpris => false,
         }
     }
 

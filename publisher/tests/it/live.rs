@@ -201,3 +201,66 @@ async fn idle_connections(address: &str, count: usize) -> Vec<TcpStream> {
     }
     idle
 }
+
+/// A file of silence with these tags.
+fn silence(folder: &Path, name: &str, title: &str) {
+    let title = format!("title={title}");
+    let arguments = ["-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", "300", "-metadata", &title];
+    let tags = ["-metadata", "artist=Nova Harbor", "-c:a", "flac", name];
+    let mut made = Program::start("ffmpeg", &[arguments.as_slice(), &tags].concat(), folder);
+    assert!(made.0.wait().expect("it ends").success());
+}
+
+/// Asks the player on the bus to do that.
+fn press(button: &str) {
+    let method = format!("org.mpris.MediaPlayer2.Player.{button}");
+    let arguments =
+        ["--print-reply", "--dest=org.mpris.MediaPlayer2.mpv", "/org/mpris/MediaPlayer2", &method];
+    let output = Command::new("dbus-send").args(arguments).output().expect("it is installed");
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Runs itself once more on a session bus of its own, where nobody's players are.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_player_on_the_session_bus() {
+    const INSIDE: &str = "PIKA_TEST_ON_A_BUS";
+    if std::env::var_os(INSIDE).is_none() {
+        let this = std::env::current_exe().expect("it runs");
+        let mut command = Command::new("dbus-run-session");
+        command.args(["--".as_ref(), this.as_os_str()]).env(INSIDE, "1");
+        let output = command
+            .args(["--exact", "live::a_player_on_the_session_bus", "--nocapture"])
+            .output()
+            .expect("it is installed; see xtask/src/tools.rs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    silence(folder.path(), "1.flac", "Glass Tide");
+    silence(folder.path(), "2.flac", "Low Sun");
+    let stop = CancellationToken::new();
+    let settings = Settings { source: SourceKind::Mpris.into(), ..Settings::default() };
+    let mut sources = follow_with(&settings, Places::default(), &stop);
+    assert!(missing(&mut sources).await.contains("mpv"));
+
+    let player = Program::start("mpv", &["--no-video", "--ao=null", "1.flac", "2.flac"], folder.path());
+    assert_eq!(found(&mut sources).await, "mpv");
+    let play = play(&mut sources).await;
+    assert_eq!(play.track.line(), "Nova Harbor – Glass Tide");
+    assert_eq!((play.arrival, play.track.duration_ms), (Arrival::Live, Some(300_000)));
+    press("Next");
+    assert_eq!(hears(&mut sources, "Nova Harbor – Low Sun").await, Arrival::Live);
+    press("Pause");
+    let stopped = async { while next(&mut sources).await != SourceEvent::Stopped {} };
+    timeout(SOON, stopped).await.expect("a long pause is told");
+    press("Play");
+    hears(&mut sources, "Nova Harbor – Low Sun").await;
+
+    // Another listener meets a player that plays already.
+    let mut late = follow_with(&settings, Places::default(), &stop);
+    assert_eq!(hears(&mut late, "Nova Harbor – Low Sun").await, Arrival::Playing);
+    drop(player);
+    missing(&mut sources).await;
+    stop.cancel();
+}

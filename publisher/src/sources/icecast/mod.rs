@@ -169,7 +169,7 @@ impl Station {
     /// The newest track replaces the one before as a whole: what it lacks was not of it.
     async fn hear(&mut self, track: Track) {
         let now_ms = now_ms();
-        self.ears.hear(now_ms, None, Some(Sound::of(track)));
+        self.ears.hear(now_ms, 0, Some(Sound::of(track)));
         if let Some(event) = self.ears.news(now_ms) {
             self.voice.say(event).await;
         }
