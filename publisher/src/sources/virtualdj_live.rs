@@ -80,7 +80,7 @@ struct Desk<'a> {
     bearer: Option<String>,
     authorization: Option<String>,
     /// Verbs that this version does not know are asked once.
-    unknown: BTreeSet<String>,
+    unknown: BTreeSet<&'static str>,
     decks: BTreeMap<u8, Sound>,
 }
 
@@ -155,15 +155,17 @@ impl<'a> Desk<'a> {
             known.level = level;
             return Ok(Some(known.clone()));
         }
-        let mut ask = async |what: &str| self.ask(&format!("deck {number} {what}")).await;
         let mut track = Track {
             artist,
             title,
-            album: ask("get_loaded_song 'album'").await?,
-            genre: ask("get_loaded_song 'genre'").await?,
-            key: ask("get_loaded_song 'key'").await?,
-            bpm: ask("get_bpm absolute").await?.and_then(|bpm| bpm.replace(',', ".").parse().ok()),
-            duration_ms: ask("get_time total").await?.and_then(|time| length_ms(&time)),
+            album: self.detail(number, "get_loaded_song 'album'").await?,
+            genre: self.detail(number, "get_loaded_song 'genre'").await?,
+            key: self.detail(number, "get_loaded_song 'key'").await?,
+            bpm: self
+                .detail(number, "get_bpm absolute")
+                .await?
+                .and_then(|bpm| bpm.replace(',', ".").parse().ok()),
+            duration_ms: self.detail(number, "get_time total").await?.and_then(|time| length_ms(&time)),
             ..Track::default()
         };
         let location = path.as_deref().map(Location::parse);
@@ -182,27 +184,40 @@ impl<'a> Desk<'a> {
         Ok(self.ask(script).await?.is_some_and(|answer| is_yes(&answer)))
     }
 
-    /// The answer to a script that asks; nothing when it is empty or this version does not know the verb.
+    /// The answer to a script that asks; nothing when it is empty, or an error.
     async fn ask(&mut self, script: &str) -> anyhow::Result<Option<String>> {
-        let verb =
-            script.strip_prefix("deck ").and_then(|rest| rest.split_once(' ')).map_or(script, |it| it.1);
+        let answer = self.answer(script).await?;
+        Ok(decode::field(&answer).filter(|answer| !is_error(answer)))
+    }
+
+    /// The same for what can be done without: a verb that this version does not know is not asked again.
+    async fn detail(&mut self, number: u8, verb: &'static str) -> anyhow::Result<Option<String>> {
         if self.unknown.contains(verb) {
             return Ok(None);
         }
+        let answer = self.answer(&format!("deck {number} {verb}")).await?;
+        if is_error(&answer) {
+            self.unknown.insert(verb);
+            return Ok(None);
+        }
+        Ok(decode::field(&answer))
+    }
+
+    async fn answer(&mut self, script: &str) -> anyhow::Result<String> {
         let bearer = self.bearer.as_ref().map(|bearer| format!("&bearer={bearer}")).unwrap_or_default();
         let path = format!("/query?script={}{bearer}", encoded(script));
         let answer = self.client.get(&path, self.authorization.as_deref()).await?;
         match answer.status {
-            StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(WrongPassword.into()),
+            StatusCode::OK => Ok(answer.text),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(WrongPassword.into()),
             status => bail!("it answers with {status}"),
         }
-        if answer.text.trim_start().starts_with("error:") {
-            self.unknown.insert(verb.to_owned());
-            return Ok(None);
-        }
-        Ok(decode::field(&answer.text))
     }
+}
+
+/// How the plug-in says that it does not know a verb.
+fn is_error(answer: &str) -> bool {
+    answer.trim_start().starts_with("error:")
 }
 
 fn encoded(text: &str) -> String {

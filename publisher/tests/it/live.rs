@@ -1,17 +1,21 @@
 //! Sources that speak to us or are asked: real senders and players where they can be had, and the real clock.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use config::Secret;
-use pika_publisher::settings::{Icecast, Settings};
-use pika_publisher::sources::observation::{Arrival, Observation, SourceKind};
+use pika_publisher::settings::{Icecast, Settings, VirtualDjLive};
+use pika_publisher::sources::observation::{Arrival, Observation, SourceKind, percent_decoded};
 use pika_publisher::sources::places::Places;
 use pika_publisher::sources::{SourceEvent, SourceState, Sources};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::source::{SOON, follow_with, next};
 
@@ -262,5 +266,152 @@ async fn a_player_on_the_session_bus() {
     assert_eq!(hears(&mut late, "Nova Harbor – Low Sun").await, Arrival::Playing);
     drop(player);
     missing(&mut sources).await;
+    stop.cancel();
+}
+
+/// A web server that answers what it is told to, as the programs do that are asked.
+struct Fake {
+    address: String,
+    answers: Arc<Mutex<BTreeMap<String, String>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+    _server: AbortOnDropHandle<()>,
+}
+
+impl Fake {
+    /// At an address of its own, or at one that was its before. Answers whoever shows the password.
+    async fn start(address: &str, password: &'static str) -> Self {
+        let listener = TcpListener::bind(address).await.expect("the port is free");
+        let address = listener.local_addr().expect("it has one").to_string();
+        let (answers, asked) =
+            (Arc::<Mutex<BTreeMap<String, String>>>::default(), Arc::<Mutex<Vec<String>>>::default());
+        let shared = (Arc::clone(&answers), Arc::clone(&asked));
+        let server = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (answers, asked) = shared.clone();
+                connections.spawn(async move { Self::serve(stream, password, &answers, &asked).await });
+            }
+        });
+        Self { address, answers, asked, _server: AbortOnDropHandle::new(server) }
+    }
+
+    async fn serve(
+        stream: TcpStream,
+        password: &str,
+        answers: &Mutex<BTreeMap<String, String>>,
+        asked: &Mutex<Vec<String>>,
+    ) -> std::io::Result<()> {
+        let mut stream = BufReader::new(stream);
+        loop {
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                if stream.read_line(&mut head).await? == 0 {
+                    return Ok(());
+                }
+            }
+            let path = percent_decoded(head.split(' ').nth(1).expect("a path"));
+            let answer = answers.lock().expect("whole").get(&path).cloned();
+            let (status, body) = match answer {
+                _ if !head.to_lowercase().contains(&password.to_lowercase()) => {
+                    ("401 Unauthorized", String::new())
+                }
+                Some(answer) => ("200 OK", answer),
+                None => ("200 OK", "error:-1".to_owned()),
+            };
+            asked.lock().expect("whole").push(path);
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await?;
+        }
+    }
+
+    fn answers(&self, path: &str, answer: &str) {
+        self.answers.lock().expect("whole").insert(path.to_owned(), answer.to_owned());
+    }
+
+    fn has(&self, script: &str, answer: &str) {
+        self.answers(&format!("/query?script={script}&bearer=pw"), answer);
+    }
+
+    /// Loads a deck of a DJ program.
+    fn load(&self, deck: u8, title: &str, is_audible: bool) {
+        self.has(&format!("deck {deck} get_loaded_song 'artist'"), "Nova Harbor");
+        self.has(&format!("deck {deck} get_loaded_song 'title'"), title);
+        self.has(&format!("deck {deck} get_time total"), "4:01");
+        self.has(&format!("deck {deck} loaded"), "yes");
+        self.is_audible(deck, is_audible);
+    }
+
+    fn is_audible(&self, deck: u8, is_audible: bool) {
+        self.has(&format!("deck {deck} is_audible"), if is_audible { "yes" } else { "no" });
+    }
+}
+
+/// Settings for the plug-in at an address.
+fn virtualdj(address: &str, password: &str) -> Settings {
+    let virtualdj_live =
+        VirtualDjLive { url: Some(format!("http://{address}")), password: Some(Secret::new(password)) };
+    Settings { source: SourceKind::VirtualDjLive.into(), virtualdj_live, ..Settings::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_decks_of_virtualdj() {
+    let stop = CancellationToken::new();
+    let fake = Fake::start("127.0.0.1:0", "authorization: bearer pw").await;
+    let settings = virtualdj(&fake.address, "pw");
+    fake.has("get_clock", "21:04");
+    fake.load(1, "Glass Tide", true);
+    fake.load(2, "Low Sun", false);
+    let mut sources = follow_with(&settings, Places::default(), &stop);
+    assert_eq!(found(&mut sources).await, format!("http://{}", fake.address));
+    let first = play(&mut sources).await;
+    assert_eq!(first.track.line(), "Nova Harbor – Glass Tide");
+    assert_eq!(
+        (first.arrival, first.deck, first.track.duration_ms),
+        (Arrival::Playing, Some(1), Some(241_000))
+    );
+    fake.is_audible(2, true);
+    let second = play(&mut sources).await;
+    assert_eq!(second.track.line(), "Nova Harbor – Low Sun");
+    assert_eq!((second.arrival, second.deck), (Arrival::Live, Some(2)));
+    // The fader goes back: the same play.
+    fake.is_audible(2, false);
+    let again = play(&mut sources).await;
+    assert_eq!((again.identity, again.arrival), (first.identity, Arrival::Playing));
+
+    // A rehearsal, and then for all to hear.
+    fake.has("sandbox", "yes");
+    let looks = fake.asked.lock().expect("whole").len();
+    fake.load(1, "Rehearsal", true);
+    while fake.asked.lock().expect("whole").len() < looks + 6 {
+        tokio::task::yield_now().await;
+    }
+    fake.load(1, "Drift", true);
+    fake.has("sandbox", "no");
+    assert_eq!(hears(&mut sources, "Nova Harbor – Drift").await, Arrival::Live);
+
+    let asked = fake.asked.lock().expect("whole").clone();
+    assert!(asked.iter().all(|path| path.starts_with("/query?script=")), "it is only asked");
+    let tempo = asked.iter().filter(|path| path.contains("get_bpm")).count();
+    assert_eq!(tempo, 1, "what is not known is not asked again");
+
+    let address = fake.address.clone();
+    drop(fake);
+    missing(&mut sources).await;
+    let fake = Fake::start(&address, "").await;
+    fake.has("get_clock", "21:09");
+    fake.load(3, "Bølge", true);
+    assert_eq!(hears(&mut sources, "Nova Harbor – Bølge").await, Arrival::Playing);
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_for_virtualdj_is_said() {
+    let stop = CancellationToken::new();
+    let fake = Fake::start("127.0.0.1:0", "authorization: bearer pw").await;
+    let mut sources = follow_with(&virtualdj(&fake.address, "wrong"), Places::default(), &stop);
+    let SourceEvent::State(SourceState::Missing { why, .. }) = next(&mut sources).await else {
+        panic!("it is no source")
+    };
+    assert!(why.contains("password"), "{why}");
     stop.cancel();
 }
