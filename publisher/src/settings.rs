@@ -48,6 +48,10 @@ pub struct Settings {
     pub mpris: Mpris,
     /// Where the source `virtualdj-live` asks.
     pub virtualdj_live: VirtualDjLive,
+    /// Where the source `jriver` asks.
+    pub jriver: JRiver,
+    /// Where the source `http` listens.
+    pub http: Input,
 }
 
 /// Where the source `icecast` receives broadcasts.
@@ -71,6 +75,40 @@ pub struct VirtualDjLive {
     /// As it is set in the plug-in.
     #[serde(skip_serializing)]
     pub password: Option<Secret>,
+}
+
+/// Where the source `jriver` asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JRiver {
+    /// Of the web service of Media Center.
+    pub url: String,
+    pub user: String,
+    /// Without one, no login is tried.
+    #[serde(skip_serializing)]
+    pub password: Option<Secret>,
+}
+
+impl Default for JRiver {
+    fn default() -> Self {
+        Self { url: "http://127.0.0.1:52199".to_owned(), user: String::new(), password: None }
+    }
+}
+
+/// Where the source `http` listens, on this machine alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Input {
+    pub port: u16,
+    /// Without one, every program on this machine may tell.
+    #[serde(skip_serializing)]
+    pub token: Option<Secret>,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self { port: 3004, token: None }
+    }
 }
 
 /// Whom the source `mpris` listens to.
@@ -184,6 +222,8 @@ impl Default for Settings {
             icecast: Icecast::default(),
             mpris: Mpris::default(),
             virtualdj_live: VirtualDjLive::default(),
+            jriver: JRiver::default(),
+            http: Input::default(),
         }
     }
 }

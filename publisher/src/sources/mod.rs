@@ -6,6 +6,8 @@ mod files;
 pub mod folder;
 mod http;
 pub mod icecast;
+pub mod input;
+mod jriver;
 mod live;
 pub mod m3u;
 #[cfg(target_os = "linux")]
@@ -137,9 +139,11 @@ impl Opening {
             SourceKind::VirtualDj => self.virtualdj(Home::of_path(path)),
             SourceKind::M3u => Box::new(List::at(path)?),
             SourceKind::Text => Box::new(TextFile::at(path, self.settings.text)?),
-            SourceKind::VirtualDjLive | SourceKind::Icecast | SourceKind::Mpris => {
-                anyhow::bail!("the source {kind} reads no files")
-            }
+            SourceKind::VirtualDjLive
+            | SourceKind::Icecast
+            | SourceKind::Mpris
+            | SourceKind::JRiver
+            | SourceKind::Input => anyhow::bail!("the source {kind} reads no files"),
         })
     }
 
@@ -150,6 +154,8 @@ impl Opening {
             SourceKind::VirtualDjLive
             | SourceKind::Icecast
             | SourceKind::Mpris
+            | SourceKind::JRiver
+            | SourceKind::Input
             | SourceKind::M3u
             | SourceKind::Text => None,
         }
@@ -172,7 +178,8 @@ impl Opening {
 
     /// Follows a source that speaks to us, or is asked, in a task of its own.
     fn listen(&self, kind: SourceKind) -> anyhow::Result<()> {
-        let Settings { icecast, mpris, virtualdj_live, deck_mode, ignored_decks, .. } = self.settings.clone();
+        let Settings { icecast, mpris, virtualdj_live, jriver, http, deck_mode, ignored_decks, .. } =
+            self.settings.clone();
         let voice = Voice::new(kind, self.sender.clone());
         let players = || Ears::of_players(kind, deck_mode);
         match kind {
@@ -188,6 +195,8 @@ impl Opening {
                 let _ = mpris;
                 anyhow::bail!("the source {kind} asks players on a Linux desktop, and this is none")
             }
+            SourceKind::JRiver => self.run(jriver::Asker::new(jriver)?.run(voice, players())),
+            SourceKind::Input => self.run(input::run(http, voice, players())),
             SourceKind::VirtualDj | SourceKind::M3u | SourceKind::Text => {
                 anyhow::bail!("the source {kind} reads files")
             }
@@ -253,6 +262,8 @@ fn is_here(kind: SourceKind, places: &Places) -> bool {
         SourceKind::VirtualDjLive
         | SourceKind::Icecast
         | SourceKind::Mpris
+        | SourceKind::JRiver
+        | SourceKind::Input
         | SourceKind::M3u
         | SourceKind::Text => false,
     }

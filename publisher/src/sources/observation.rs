@@ -14,6 +14,8 @@ pub enum SourceKind {
     M3u,
     Icecast,
     Mpris,
+    JRiver,
+    Input,
     Text,
 }
 
@@ -24,8 +26,16 @@ pub struct BadSource(String);
 
 impl SourceKind {
     /// All kinds, the most trusted first.
-    pub const ALL: &[Self] =
-        &[Self::VirtualDjLive, Self::VirtualDj, Self::M3u, Self::Icecast, Self::Mpris, Self::Text];
+    pub const ALL: &[Self] = &[
+        Self::VirtualDjLive,
+        Self::VirtualDj,
+        Self::M3u,
+        Self::Icecast,
+        Self::Mpris,
+        Self::JRiver,
+        Self::Input,
+        Self::Text,
+    ];
 
     /// As it stands in settings, in a desk's state and in the ids of plays.
     pub fn name(self) -> &'static str {
@@ -35,6 +45,8 @@ impl SourceKind {
             Self::M3u => "m3u",
             Self::Icecast => "icecast",
             Self::Mpris => "mpris",
+            Self::JRiver => "jriver",
+            Self::Input => "http",
             Self::Text => "text",
         }
     }
@@ -47,6 +59,8 @@ impl SourceKind {
             Self::M3u => "a playlist",
             Self::Icecast => "a broadcast",
             Self::Mpris => "a music player",
+            Self::JRiver => "JRiver",
+            Self::Input => "a program that tells us",
             Self::Text => "a text file",
         }
     }
@@ -55,7 +69,7 @@ impl SourceKind {
     pub fn has_files(self) -> bool {
         match self {
             Self::VirtualDj | Self::M3u | Self::Text => true,
-            Self::VirtualDjLive | Self::Icecast | Self::Mpris => false,
+            Self::VirtualDjLive | Self::Icecast | Self::Mpris | Self::JRiver | Self::Input => false,
         }
     }
 

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use config::Secret;
-use pika_publisher::settings::{Icecast, Settings, VirtualDjLive};
+use pika_publisher::settings::{Icecast, Input, JRiver, Settings, VirtualDjLive};
 use pika_publisher::sources::observation::{Arrival, Observation, SourceKind, percent_decoded};
 use pika_publisher::sources::places::Places;
 use pika_publisher::sources::{SourceEvent, SourceState, Sources};
@@ -186,6 +186,7 @@ async fn what_is_no_sender_is_sent_away() {
         ("\x16\x03\x01\r\n\r\n", "400"),
         (&format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(20_000)), "400"),
         ("GET / HTTP/1.1\r\n\r\n", "404"),
+        ("GET /admin/metadata?song=a HTTP/1.1\r\nSec-Fetch-Site: cross-site\r\n\r\n", "403"),
         ("OPTIONS * HTTP/1.1\r\n\r\n", "200"),
     ] {
         assert_eq!(&ask(&address, request).await.1[9..12], status);
@@ -413,5 +414,62 @@ async fn a_wrong_password_for_virtualdj_is_said() {
         panic!("it is no source")
     };
     assert!(why.contains("password"), "{why}");
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_jriver_plays() {
+    let stop = CancellationToken::new();
+    let fake = Fake::start("127.0.0.1:0", "").await;
+    let plays = |name: &str, state: &str| {
+        let items = format!("<Item Name=\"State\">{state}</Item><Item Name=\"Name\">{name}</Item>");
+        let xml =
+            format!("<Response Status=\"OK\">{items}<Item Name=\"Artist\">Nova Harbor</Item></Response>");
+        fake.answers("/MCWS/v1/Playback/Info?Token=t1", &xml);
+    };
+    let token = "<Response Status=\"OK\"><Item Name=\"Token\">t1</Item></Response>";
+    fake.answers("/MCWS/v1/Authenticate", token);
+    plays("Glass Tide", "2");
+    let url = format!("http://{}", fake.address);
+    let jriver = JRiver { url, user: "dj".to_owned(), password: Some(Secret::new("pw")) };
+    let settings = Settings { source: SourceKind::JRiver.into(), jriver, ..Settings::default() };
+    let mut sources = follow_with(&settings, Places::default(), &stop);
+    found(&mut sources).await;
+    assert_eq!(hears(&mut sources, "Nova Harbor – Glass Tide").await, Arrival::Playing);
+    plays("Rock &amp; Tide", "2");
+    assert_eq!(hears(&mut sources, "Nova Harbor – Rock & Tide").await, Arrival::Live);
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_tells_us() {
+    let stop = CancellationToken::new();
+    let http = Input { port: 0, token: Some(Secret::new("pw")) };
+    let settings = Settings { source: SourceKind::Input.into(), http, ..Settings::default() };
+    let mut sources = follow_with(&settings, Places::default(), &stop);
+    let place = missing(&mut sources).await;
+    let address = place.trim_start_matches("http://").trim_end_matches("/v1/input");
+    let tell = async |method: &str, target: &str, headers: &str, body: &str| {
+        let length = body.len();
+        let head =
+            format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\n{headers}Content-Length: {length}");
+        ask(address, &format!("{head}\r\n\r\n{body}")).await.1[9..12].to_owned()
+    };
+    let login = "Authorization: Bearer pw\r\n";
+    assert_eq!(tell("GET", "/v1/input?token=pw&title=Glass+Tide", "", "").await, "200");
+    assert_eq!(found(&mut sources).await, place);
+    assert_eq!(hears(&mut sources, "Glass Tide").await, Arrival::Playing);
+    let night = r#"{"artist":"Ana","title":"Night"}"#;
+    assert_eq!(tell("POST", "/v1/input", login, night).await, "200");
+    assert_eq!(hears(&mut sources, "Ana – Night").await, Arrival::Live);
+    assert_eq!(tell("POST", "/v1/input", login, "artist=").await, "400");
+    assert_eq!(tell("POST", "/v1/input", "", night).await, "401");
+    let page = format!("{login}Origin: http://example.org\r\n");
+    assert_eq!(tell("POST", "/v1/input", &page, night).await, "403");
+    assert_eq!(tell("POST", "/v1/input", login, &"x".repeat(70_000)).await, "413");
+    assert_eq!(tell("GET", "/", login, "").await, "404");
+    assert_eq!(tell("DELETE", "/v1/input", login, "").await, "405");
+    assert_eq!(tell("POST", "/v1/input", login, "state=stopped").await, "200");
+    assert_eq!(next(&mut sources).await, SourceEvent::Stopped);
     stop.cancel();
 }

@@ -69,14 +69,7 @@ pub struct Update {
 impl Update {
     /// Reads what follows the question mark.
     pub fn parse(query: &[u8]) -> Self {
-        let pairs: Vec<(Vec<u8>, Vec<u8>)> = query
-            .split(|&byte| byte == b'&')
-            .map(|pair| {
-                let equals = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
-                let (name, value) = pair.split_at(equals);
-                (decoded(name), decoded(value.get(1..).unwrap_or_default()))
-            })
-            .collect();
+        let pairs = decode::form(query);
         let value = |name: &str| {
             let wanted = name.as_bytes();
             pairs
@@ -109,30 +102,6 @@ impl Update {
         });
         Self { mount: value("mount").and_then(|mount| decode::field(&decode::line(mount))), track }
     }
-}
-
-/// The bytes that `%20`, `+` and their like stand for.
-fn decoded(text: &[u8]) -> Vec<u8> {
-    let hex = |at: usize| text.get(at).and_then(|&byte| char::from(byte).to_digit(16));
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        match (byte, hex(at + 1), hex(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            (b'+', ..) => {
-                bytes.push(b' ');
-                at += 1;
-            }
-            _ => {
-                bytes.push(byte);
-                at += 1;
-            }
-        }
-    }
-    bytes
 }
 
 /// The tag before the first sound of an MP3 stream.

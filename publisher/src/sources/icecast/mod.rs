@@ -192,7 +192,10 @@ async fn serve(mut stream: TcpStream, password: Option<Secret>, said: mpsc::Send
     };
     let version = if request.is_newer { "HTTP/1.1" } else { "HTTP/1.0" };
     let is_guarded = matches!(request.wish, Wish::Broadcast | Wish::Update(_));
-    let answered = if is_guarded && !request.may(password.as_ref()) {
+    let answered = if is_guarded && request.is_from_a_page {
+        let status = format!("{version} 403 Forbidden");
+        reply(&mut stream, &status, "", "web pages may not tell what is played").await
+    } else if is_guarded && !request.may(password.as_ref()) {
         let status = format!("{version} 401 Unauthorized");
         let header = "WWW-Authenticate: Basic realm=\"Icecast2 Server\"\r\n";
         reply(&mut stream, &status, header, "the password is wrong").await

@@ -21,6 +21,8 @@ pub struct Request {
     pub is_newer: bool,
     pub expects_continue: bool,
     pub is_chunked: bool,
+    /// A browser sent it for a page; any page that the DJ has open could.
+    pub is_from_a_page: bool,
     /// How the program calls itself.
     pub agent: Option<String>,
     password: Option<Secret>,
@@ -66,6 +68,7 @@ impl Request {
             path: path.to_owned(),
             is_newer: head.version == Some(1),
             expects_continue: says("expect", "100-continue"),
+            is_from_a_page: value("origin").or(value("sec-fetch-site")).is_some(),
             is_chunked: says("transfer-encoding", "chunked"),
             agent: value("user-agent").and_then(|agent| decode::field(&agent)),
             password: value("authorization").and_then(|value| password(&value)),
