@@ -45,6 +45,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rust-embed", &["pika-webapp"]),
     ("notify", &["pika-publisher"]),
     ("tray-icon", &["pika-publisher"]),
+    ("zbus", &["pika-publisher"]),
     // The domain does nothing: no runtime, no clock.
     (
         "tokio",

@@ -39,6 +39,9 @@ const UPDATED: &str = "<?xml version=\"1.0\"?>\n<iceresponse><message>Metadata u
 pub(super) async fn run(settings: Icecast, voice: Voice, ears: Ears) {
     let mut station = Station { voice, ears, place: String::new(), on_air: None };
     let address = SocketAddr::new(settings.host, settings.port);
+    if !address.ip().is_loopback() && settings.password.is_none() {
+        tracing::warn!(%address, "broadcasts are received without a password; whoever reaches the port may send");
+    }
     let listener = station.bind(address).await;
     let place = listener.local_addr().unwrap_or(address);
     station.place = place.to_string();
