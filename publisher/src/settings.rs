@@ -52,6 +52,8 @@ pub struct Settings {
     pub jriver: JRiver,
     /// Where the source `http` listens.
     pub http: Input,
+    /// How the source `stagelinq` finds players.
+    pub stagelinq: StagelinQ,
 }
 
 /// Where the source `icecast` receives broadcasts.
@@ -92,6 +94,22 @@ pub struct JRiver {
 impl Default for JRiver {
     fn default() -> Self {
         Self { url: "http://127.0.0.1:52199".to_owned(), user: String::new(), password: None }
+    }
+}
+
+/// How the source `stagelinq` finds players. They call to a whole network, so we listen to it when the source is chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StagelinQ {
+    pub host: Ipv4Addr,
+    pub port: u16,
+    /// Addresses that are told of us; when empty, all networks that this machine is in.
+    pub announce_to: Vec<Ipv4Addr>,
+}
+
+impl Default for StagelinQ {
+    fn default() -> Self {
+        Self { host: Ipv4Addr::UNSPECIFIED, port: 51_337, announce_to: Vec::new() }
     }
 }
 
@@ -224,6 +242,7 @@ impl Default for Settings {
             virtualdj_live: VirtualDjLive::default(),
             jriver: JRiver::default(),
             http: Input::default(),
+            stagelinq: StagelinQ::default(),
         }
     }
 }

@@ -15,6 +15,7 @@ mod mpris;
 pub mod observation;
 pub mod places;
 pub mod playlist;
+pub mod stagelinq;
 pub mod text;
 pub mod virtualdj;
 mod virtualdj_live;
@@ -140,6 +141,7 @@ impl Opening {
             SourceKind::M3u => Box::new(List::at(path)?),
             SourceKind::Text => Box::new(TextFile::at(path, self.settings.text)?),
             SourceKind::VirtualDjLive
+            | SourceKind::StagelinQ
             | SourceKind::Icecast
             | SourceKind::Mpris
             | SourceKind::JRiver
@@ -152,6 +154,7 @@ impl Opening {
         match kind {
             SourceKind::VirtualDj => Home::find(&self.places).map(|home| self.virtualdj(home)),
             SourceKind::VirtualDjLive
+            | SourceKind::StagelinQ
             | SourceKind::Icecast
             | SourceKind::Mpris
             | SourceKind::JRiver
@@ -178,14 +181,27 @@ impl Opening {
 
     /// Follows a source that speaks to us, or is asked, in a task of its own.
     fn listen(&self, kind: SourceKind) -> anyhow::Result<()> {
-        let Settings { icecast, mpris, virtualdj_live, jriver, http, deck_mode, ignored_decks, .. } =
-            self.settings.clone();
+        let Settings {
+            icecast,
+            mpris,
+            virtualdj_live,
+            jriver,
+            http,
+            stagelinq,
+            deck_mode,
+            ignored_decks,
+            ..
+        } = self.settings.clone();
         let voice = Voice::new(kind, self.sender.clone());
         let players = || Ears::of_players(kind, deck_mode);
         match kind {
             SourceKind::VirtualDjLive => {
                 let decks = Ears::of_decks(kind, deck_mode, &ignored_decks);
                 self.run(virtualdj_live::Asker::new(virtualdj_live)?.run(voice, decks));
+            }
+            SourceKind::StagelinQ => {
+                let decks = Ears::of_decks(kind, deck_mode, &ignored_decks);
+                self.run(stagelinq::run(stagelinq, voice, decks));
             }
             SourceKind::Icecast => self.run(icecast::run(icecast, voice, players())),
             #[cfg(target_os = "linux")]
@@ -260,6 +276,7 @@ fn is_here(kind: SourceKind, places: &Places) -> bool {
     match kind {
         SourceKind::VirtualDj => Home::find(places).is_some(),
         SourceKind::VirtualDjLive
+        | SourceKind::StagelinQ
         | SourceKind::Icecast
         | SourceKind::Mpris
         | SourceKind::JRiver

@@ -12,6 +12,7 @@ pub enum SourceKind {
     VirtualDjLive,
     VirtualDj,
     M3u,
+    StagelinQ,
     Icecast,
     Mpris,
     JRiver,
@@ -30,6 +31,7 @@ impl SourceKind {
         Self::VirtualDjLive,
         Self::VirtualDj,
         Self::M3u,
+        Self::StagelinQ,
         Self::Icecast,
         Self::Mpris,
         Self::JRiver,
@@ -43,6 +45,7 @@ impl SourceKind {
             Self::VirtualDjLive => "virtualdj-live",
             Self::VirtualDj => "virtualdj",
             Self::M3u => "m3u",
+            Self::StagelinQ => "stagelinq",
             Self::Icecast => "icecast",
             Self::Mpris => "mpris",
             Self::JRiver => "jriver",
@@ -57,6 +60,7 @@ impl SourceKind {
             Self::VirtualDjLive => "VirtualDJ's Network Control",
             Self::VirtualDj => "VirtualDJ",
             Self::M3u => "a playlist",
+            Self::StagelinQ => "Engine OS players",
             Self::Icecast => "a broadcast",
             Self::Mpris => "a music player",
             Self::JRiver => "JRiver",
@@ -69,7 +73,12 @@ impl SourceKind {
     pub fn has_files(self) -> bool {
         match self {
             Self::VirtualDj | Self::M3u | Self::Text => true,
-            Self::VirtualDjLive | Self::Icecast | Self::Mpris | Self::JRiver | Self::Input => false,
+            Self::VirtualDjLive
+            | Self::StagelinQ
+            | Self::Icecast
+            | Self::Mpris
+            | Self::JRiver
+            | Self::Input => false,
         }
     }
 

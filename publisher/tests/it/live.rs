@@ -1,17 +1,19 @@
 //! Sources that speak to us or are asked: real senders and players where they can be had, and the real clock.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use config::Secret;
-use pika_publisher::settings::{Icecast, Input, JRiver, Settings, VirtualDjLive};
+use pika_publisher::settings::{Icecast, Input, JRiver, Settings, StagelinQ, VirtualDjLive};
 use pika_publisher::sources::observation::{Arrival, Observation, SourceKind, percent_decoded};
 use pika_publisher::sources::places::Places;
+use pika_publisher::sources::stagelinq::wire::{self, Announcement};
 use pika_publisher::sources::{SourceEvent, SourceState, Sources};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -471,5 +473,85 @@ async fn a_program_that_tells_us() {
     assert_eq!(tell("DELETE", "/v1/input", login, "").await, "405");
     assert_eq!(tell("POST", "/v1/input", login, "state=stopped").await, "200");
     assert_eq!(next(&mut sources).await, SourceEvent::Stopped);
+    stop.cancel();
+}
+
+/// Calls back to whoever calls, as players do, until dropped.
+fn calling(socket: UdpSocket, announcement: Announcement) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut datagram = [0; 2048];
+        while let Ok((length, from)) = socket.recv_from(&mut datagram).await {
+            let theirs = Announcement::parse(&datagram[..length]).expect("an announcement");
+            assert_eq!((theirs.name.as_str(), theirs.is_here, theirs.port), ("Pika", true, 0));
+            socket.send_to(&announcement.bytes(), from).await.expect("sent");
+        }
+    }))
+}
+
+#[cfg(target_os = "linux")] // Where all of 127.0.0.0/8 is this machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_player_with_engine_os() {
+    let stop = CancellationToken::new();
+    let bind = async || TcpListener::bind("127.0.0.2:0").await.expect("a port");
+    let (list, states) = (bind().await, bind().await);
+    let port = |listener: &TcpListener| listener.local_addr().expect("it has one").port();
+    let calls = UdpSocket::bind("127.0.0.2:0").await.expect("a port");
+    let stagelinq = StagelinQ {
+        host: Ipv4Addr::LOCALHOST,
+        port: calls.local_addr().expect("it has one").port(),
+        announce_to: vec![Ipv4Addr::new(127, 0, 0, 2)],
+    };
+    let token = [7; 16];
+    let announcement = Announcement {
+        token,
+        name: "sc6000".to_owned(),
+        is_here: true,
+        software: "JP13".to_owned(),
+        version: "3.0".to_owned(),
+        port: port(&list),
+    };
+    let _calling = calling(calls, announcement);
+    let settings = Settings { source: SourceKind::StagelinQ.into(), stagelinq, ..Settings::default() };
+    let mut sources = follow_with(&settings, Places::default(), &stop);
+    assert_eq!(found(&mut sources).await, "sc6000");
+
+    let (mut list, _) = timeout(SOON, list.accept()).await.expect("it comes").expect("a connection");
+    let mut request = [0; 20];
+    list.read_exact(&mut request).await.expect("a request");
+    assert_eq!(request[..4], 2_u32.to_be_bytes());
+    let services =
+        [wire::services_request(&token), wire::service(&token, "StateMap", port(&states))].concat();
+    for slice in services.chunks(7) {
+        list.write_all(slice).await.expect("sent");
+    }
+    let (mut states, _) = timeout(SOON, states.accept()).await.expect("it comes").expect("a connection");
+    let say = async |states: &mut TcpStream, told: &[(&str, &str)]| {
+        let bytes: Vec<u8> = told.iter().flat_map(|(path, json)| wire::state(path, json)).collect();
+        states.write_all(&bytes).await.expect("sent");
+    };
+    let loaded = [
+        ("/Engine/Deck1/Track/SongLoaded", r#"{"state":true}"#),
+        ("/Engine/Deck1/Track/SongName", r#"{"string":"Glass Tide"}"#),
+        ("/Engine/Deck1/Track/ArtistName", r#"{"string":"Nova Harbor"}"#),
+        ("/Engine/Deck1/ExternalMixerVolume", r#"{"value":0}"#),
+        ("/Engine/Deck1/Play", r#"{"state":true}"#),
+    ];
+    say(&mut states, &loaded).await;
+    let first = play(&mut sources).await;
+    assert_eq!(first.track.line(), "Nova Harbor – Glass Tide");
+    assert_eq!((first.arrival, first.deck), (Arrival::Playing, Some(1)));
+    // The next one is cued, and then its fader goes up.
+    let cued = [
+        ("/Mixer/CH2faderPosition", r#"{"value":0.0}"#),
+        ("/Engine/Deck2/Track/SongName", r#"{"string":"Low Sun"}"#),
+        ("/Engine/Deck2/Play", r#"{"state":true}"#),
+    ];
+    say(&mut states, &cued).await;
+    say(&mut states, &[("/Engine/Deck1/Track/BPM", r#"{"value":124}"#)]).await;
+    assert_eq!(play(&mut sources).await.track.bpm, Some(124.0));
+    say(&mut states, &[("/Mixer/CH2faderPosition", r#"{"value":1.0}"#)]).await;
+    assert_eq!(hears(&mut sources, "Low Sun").await, Arrival::Live);
+    drop((list, states));
+    missing(&mut sources).await;
     stop.cancel();
 }
