@@ -140,12 +140,7 @@ impl Opening {
             SourceKind::VirtualDj => self.virtualdj(Home::of_path(path)),
             SourceKind::M3u => Box::new(List::at(path)?),
             SourceKind::Text => Box::new(TextFile::at(path, self.settings.text)?),
-            SourceKind::VirtualDjLive
-            | SourceKind::StagelinQ
-            | SourceKind::Icecast
-            | SourceKind::Mpris
-            | SourceKind::JRiver
-            | SourceKind::Input => anyhow::bail!("the source {kind} reads no files"),
+            _ => anyhow::bail!("the source {kind} reads no files"),
         })
     }
 
@@ -153,14 +148,7 @@ impl Opening {
     fn find(&self, kind: SourceKind) -> Option<Box<dyn Files>> {
         match kind {
             SourceKind::VirtualDj => Home::find(&self.places).map(|home| self.virtualdj(home)),
-            SourceKind::VirtualDjLive
-            | SourceKind::StagelinQ
-            | SourceKind::Icecast
-            | SourceKind::Mpris
-            | SourceKind::JRiver
-            | SourceKind::Input
-            | SourceKind::M3u
-            | SourceKind::Text => None,
+            _ => None,
         }
     }
 
@@ -275,14 +263,7 @@ impl Opening {
 fn is_here(kind: SourceKind, places: &Places) -> bool {
     match kind {
         SourceKind::VirtualDj => Home::find(places).is_some(),
-        SourceKind::VirtualDjLive
-        | SourceKind::StagelinQ
-        | SourceKind::Icecast
-        | SourceKind::Mpris
-        | SourceKind::JRiver
-        | SourceKind::Input
-        | SourceKind::M3u
-        | SourceKind::Text => false,
+        _ => false,
     }
 }
 

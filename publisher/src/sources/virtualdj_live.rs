@@ -98,10 +98,12 @@ impl<'a> Desk<'a> {
 
     /// Whether VirtualDJ answers, and not some other web server at its port.
     async fn alive(&mut self) -> anyhow::Result<()> {
-        match self.ask("get_clock").await? {
-            Some(clock) if clock.contains('<') || clock.len() > 32 => bail!("another program answers"),
-            _ => Ok(()),
+        let clock = self.answer("get_clock").await?;
+        let is_clock = clock.len() <= 32 && clock.contains(|character: char| character.is_ascii_digit());
+        if !is_clock || clock.contains('<') {
+            bail!("another program answers");
         }
+        Ok(())
     }
 
     /// Tells what is heard until there is no answer any more, and says why.

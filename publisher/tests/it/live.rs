@@ -1,4 +1,5 @@
-//! Sources that speak to us or are asked: real senders and players where they can be had, and the real clock.
+//! Sources that speak to us or are asked: real senders and players where they can be had, and the real clock. On Linux, where
+//! these can be had and all of 127.0.0.0/8 is this machine.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -228,7 +229,6 @@ fn press(button: &str) {
 }
 
 /// Runs itself once more on a session bus of its own, where nobody's players are.
-#[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_player_on_the_session_bus() {
     const INSIDE: &str = "PIKA_TEST_ON_A_BUS";
@@ -488,7 +488,6 @@ fn calling(socket: UdpSocket, announcement: Announcement) -> AbortOnDropHandle<(
     }))
 }
 
-#[cfg(target_os = "linux")] // Where all of 127.0.0.0/8 is this machine.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_player_with_engine_os() {
     let stop = CancellationToken::new();
