@@ -1,9 +1,10 @@
 //! What the DJ can set: the `publisher` section of the configuration, as far as sources and judgement go.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use config::Secret;
 use protocol::FloorId;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,122 @@ pub struct Settings {
     pub skip_texts: Vec<String>,
     /// How the file of the source `text` is read.
     pub text: TextMode,
+    /// Where the source `icecast` receives broadcasts.
+    pub icecast: Icecast,
+    /// Whom the source `mpris` listens to.
+    pub mpris: Mpris,
+    /// Where the source `virtualdj-live` asks.
+    pub virtualdj_live: VirtualDjLive,
+    /// Where the source `jriver` asks.
+    pub jriver: JRiver,
+    /// Where the source `http` listens.
+    pub http: Input,
+    /// How the source `stagelinq` finds players.
+    pub stagelinq: StagelinQ,
+}
+
+/// Where the source `icecast` receives broadcasts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Icecast {
+    /// This machine alone by default.
+    pub host: IpAddr,
+    pub port: u16,
+    /// Without one, whoever reaches the port may send.
+    #[serde(skip_serializing)]
+    pub password: Option<Secret>,
+}
+
+/// Where the source `virtualdj-live` asks.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VirtualDjLive {
+    /// Of the Network Control plug-in. The usual ports of this machine are tried when absent.
+    pub url: Option<String>,
+    /// As it is set in the plug-in.
+    #[serde(skip_serializing)]
+    pub password: Option<Secret>,
+}
+
+/// Where the source `jriver` asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JRiver {
+    /// Of the web service of Media Center.
+    pub url: String,
+    pub user: String,
+    /// Without one, no login is tried.
+    #[serde(skip_serializing)]
+    pub password: Option<Secret>,
+}
+
+impl Default for JRiver {
+    fn default() -> Self {
+        Self { url: "http://127.0.0.1:52199".to_owned(), user: String::new(), password: None }
+    }
+}
+
+/// How the source `stagelinq` finds players. They call to a whole network, so we listen to it when the source is chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StagelinQ {
+    pub host: Ipv4Addr,
+    pub port: u16,
+    /// Addresses that are told of us; when empty, all networks that this machine is in.
+    pub announce_to: Vec<Ipv4Addr>,
+}
+
+impl Default for StagelinQ {
+    fn default() -> Self {
+        Self { host: Ipv4Addr::UNSPECIFIED, port: 51_337, announce_to: Vec::new() }
+    }
+}
+
+/// Where the source `http` listens, on this machine alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Input {
+    pub port: u16,
+    /// Without one, every program on this machine may tell.
+    #[serde(skip_serializing)]
+    pub token: Option<Secret>,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self { port: 3004, token: None }
+    }
+}
+
+/// Whom the source `mpris` listens to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mpris {
+    /// Names of players on the session bus. Browsers are none by default: each of their tabs would be heard.
+    pub players: Vec<String>,
+}
+
+impl Default for Mpris {
+    fn default() -> Self {
+        let players = [
+            "mpv",
+            "vlc",
+            "audacious",
+            "clementine",
+            "strawberry",
+            "rhythmbox",
+            "elisa",
+            "quodlibet",
+            "cmus",
+        ];
+        Self { players: players.map(str::to_owned).to_vec() }
+    }
+}
+
+impl Default for Icecast {
+    fn default() -> Self {
+        Self { host: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 8000, password: None }
+    }
 }
 
 /// The chosen kinds of sources. Written as `auto`, or as one name or several with commas between them; of several that play
@@ -129,6 +246,12 @@ impl Default for Settings {
             skip_comments: Vec::new(),
             skip_texts: Vec::new(),
             text: TextMode::Whole,
+            icecast: Icecast::default(),
+            mpris: Mpris::default(),
+            virtualdj_live: VirtualDjLive::default(),
+            jriver: JRiver::default(),
+            http: Input::default(),
+            stagelinq: StagelinQ::default(),
         }
     }
 }

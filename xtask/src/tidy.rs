@@ -47,6 +47,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("notify", &["pika-publisher"]),
     ("rusqlite", &["pika-publisher"]),
     ("tray-icon", &["pika-publisher"]),
+    ("zbus", &["pika-publisher"]),
     // The domain does nothing: no runtime, no clock.
     (
         "tokio",

@@ -31,6 +31,12 @@ pub const TESTS: &[Tool] = &[
     Tool { program: "nats-server", package: "nats-server" },
     Tool { program: "rabbitmqctl", package: "rabbitmq-server" },
     Tool { program: "openssl", package: "openssl" },
+    // A sender of broadcasts.
+    Tool { program: "ffmpeg", package: "ffmpeg" },
+    // A player on a session bus of its own, and the plug-in with which it speaks there.
+    Tool { program: "dbus-run-session", package: "dbus" },
+    Tool { program: "mpv", package: "mpv" },
+    Tool { program: "mpris.so", package: "mpv-mpris" },
     // Clients of the examples in docs/integrating.md.
     Tool { program: "node", package: "nodejs" },
     Tool { program: "npm", package: "npm" },
@@ -80,7 +86,7 @@ pub fn clients(target: &Path) -> anyhow::Result<PathBuf> {
 pub fn find(program: &str) -> Option<PathBuf> {
     let mut folders: Vec<PathBuf> =
         std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-    folders.push("/usr/sbin".into());
+    folders.extend(["/usr/sbin".into(), "/usr/lib/mpv-mpris".into()]);
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut servers: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
     servers.sort();

@@ -48,6 +48,40 @@ pub fn ends_inside_character(bytes: &[u8]) -> bool {
     matches!(std::str::from_utf8(bytes), Err(error) if error.error_len().is_none())
 }
 
+/// Names and values of a form, as they stand in an address or a body; in which encoding is decided elsewhere.
+pub fn form(bytes: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let pair = |pair: &[u8]| {
+        let equals = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
+        let (name, value) = pair.split_at(equals);
+        (decoded(name), decoded(value.get(1..).unwrap_or_default()))
+    };
+    bytes.split(|&byte| byte == b'&').map(pair).collect()
+}
+
+/// The bytes that `%20`, `+` and their like stand for.
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let hex = |at: usize| text.get(at).and_then(|&byte| char::from(byte).to_digit(16));
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        match (byte, hex(at + 1), hex(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            (b'+', ..) => {
+                bytes.push(b' ');
+                at += 1;
+            }
+            _ => {
+                bytes.push(byte);
+                at += 1;
+            }
+        }
+    }
+    bytes
+}
+
 fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),

@@ -1,25 +1,231 @@
 //! Sources that are asked, or that speak to us, as tasks: how they say what they hear.
+//!
+//! Such a task runs until it is dropped; `open` does that when the publisher stops or nobody listens any more.
 
+use std::collections::BTreeMap;
+
+use protocol::Track;
 use tokio::sync::mpsc;
 
-use super::observation::SourceKind;
+use super::decks::{Change, Deck, DeckMode, Decks};
+use super::observation::{Arrival, Location, Observation, SourceKind};
 use super::{Heard, SourceEvent, SourceState};
 
+/// A shorter silence is a hand on the platter or a player between two tracks.
+const SILENCE_MS: i64 = 15_000;
+
 /// What a source says goes this way, to whoever judges it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Voice {
-    pub source: SourceKind,
-    pub events: mpsc::Sender<Heard>,
+    source: SourceKind,
+    events: mpsc::Sender<Heard>,
+    state: Option<SourceState>,
 }
 
 impl Voice {
-    /// Says it, and waits while the queue is full. Says no when nobody listens any more.
-    pub async fn say(&self, event: SourceEvent) -> bool {
-        self.events.send(Heard { source: self.source, event }).await.is_ok()
+    pub fn new(source: SourceKind, events: mpsc::Sender<Heard>) -> Self {
+        Self { source, events, state: None }
     }
 
-    pub async fn missing(&self, what: impl Into<String>, why: impl Into<String>) -> bool {
-        let (what, why) = (what.into(), why.into());
-        self.say(SourceEvent::State(SourceState::Missing { what, why })).await
+    /// Says it, and waits while the queue is full.
+    pub async fn say(&self, event: SourceEvent) {
+        // Nobody listens any more: this task is about to be dropped.
+        let _ = self.events.send(Heard { source: self.source, event }).await;
+    }
+
+    /// Says that the source can be read, unless that was said last.
+    pub async fn found(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        self.set(SourceState::Found { what: what.into(), why: why.into() }).await;
+    }
+
+    /// Says that the source cannot be read, unless that was said last.
+    pub async fn missing(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        self.set(SourceState::Missing { what: what.into(), why: why.into() }).await;
+    }
+
+    async fn set(&mut self, state: SourceState) {
+        if self.state.as_ref() != Some(&state) {
+            self.state = Some(state.clone());
+            self.say(SourceEvent::State(state)).await;
+        }
+    }
+}
+
+/// What is on a deck, or in a player that has no decks.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Sound {
+    pub track: Track,
+    pub location: Option<Location>,
+    /// From 0 to 1, as the faders say; 0 for a deck that is silent and keeps its track.
+    pub level: f64,
+    /// Tells this play from the next one on the same deck.
+    pub key: String,
+}
+
+impl Sound {
+    /// A track that is known by its artist and title alone.
+    pub fn of(track: Track) -> Self {
+        let key = key(&track);
+        Self { track, location: None, level: 1.0, key }
+    }
+}
+
+/// Artist and title, to tell plays apart where the program gives them no names.
+pub(super) fn key(track: &Track) -> String {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    format!("{}|{}", text(&track.artist), text(&track.title))
+}
+
+/// The decks of one program, as it tells of them again and again. Pure: makes plays of sounds, and silence of none.
+#[derive(Debug)]
+pub(super) struct Ears {
+    source: SourceKind,
+    mode: DeckMode,
+    /// The decks have numbers that the DJ knows, and these are not listened to.
+    ignored: Option<Vec<u8>>,
+    decks: Decks,
+    on: BTreeMap<u8, On>,
+    /// What is heard now began before we listened.
+    is_first: bool,
+    silent_since_ms: Option<i64>,
+}
+
+#[derive(Debug)]
+struct On {
+    key: String,
+    play: Observation,
+    since_ms: i64,
+}
+
+impl Ears {
+    pub fn of_decks(source: SourceKind, mode: DeckMode, ignored: &[u8]) -> Self {
+        Self::new(source, mode, Some(ignored.to_vec()))
+    }
+
+    /// Of players, each of which is like a deck, but has no number for the DJ.
+    pub fn of_players(source: SourceKind, mode: DeckMode) -> Self {
+        Self::new(source, mode, None)
+    }
+
+    fn new(source: SourceKind, mode: DeckMode, ignored: Option<Vec<u8>>) -> Self {
+        Self {
+            source,
+            mode,
+            decks: Decks::new(mode, ignored.as_deref().unwrap_or_default()),
+            ignored,
+            on: BTreeMap::new(),
+            is_first: true,
+            silent_since_ms: None,
+        }
+    }
+
+    /// What a deck plays now; nothing when it is empty.
+    pub fn hear(&mut self, now_ms: i64, number: u8, sound: Option<Sound>) {
+        let Some(sound) = sound else {
+            self.on.remove(&number);
+            self.decks.set(number, None);
+            return;
+        };
+        let before = self.on.remove(&number).filter(|on| on.key == sound.key);
+        if before.is_none() && sound.level == 0.0 {
+            // It was never heard: it begins when it is.
+            self.decks.set(number, None);
+            return;
+        }
+        let mut on = before.unwrap_or_else(|| {
+            let mut play = Observation::new(self.source, format!("{}|{now_ms}", key(&sound.track)));
+            play.deck = self.ignored.as_ref().map(|_| number);
+            play.arrival = if self.is_first { Arrival::Playing } else { Arrival::Live };
+            On { key: sound.key, play, since_ms: now_ms }
+        });
+        (on.play.track, on.play.location) = (sound.track, sound.location);
+        let heard = Deck { play: on.play.clone(), since_ms: on.since_ms, level: sound.level };
+        self.decks.set(number, Some(heard));
+        self.on.insert(number, on);
+    }
+
+    /// What is to be said after all decks were heard.
+    pub fn news(&mut self, now_ms: i64) -> Option<SourceEvent> {
+        self.is_first = false;
+        match self.decks.change() {
+            Change::Play(play) => {
+                self.silent_since_ms = None;
+                return Some(SourceEvent::Plays(vec![play]));
+            }
+            Change::Silence => self.silent_since_ms = Some(now_ms),
+            Change::Nothing => {}
+        }
+        let is_over = self.silent_since_ms.is_some_and(|since_ms| now_ms - since_ms >= SILENCE_MS);
+        is_over.then(|| {
+            // What comes after it is another play, also of the same song.
+            self.forget();
+            self.is_first = false;
+            SourceEvent::Stopped
+        })
+    }
+
+    /// When there will be news although nothing is heard: the silence will have lasted.
+    pub fn due_ms(&self) -> Option<i64> {
+        self.silent_since_ms.map(|since_ms| since_ms + SILENCE_MS)
+    }
+
+    /// The program is gone; what it plays when it is back may have begun meanwhile.
+    pub fn forget(&mut self) {
+        *self = Self::new(self.source, self.mode, self.ignored.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound(title: &str, level: f64) -> Option<Sound> {
+        let track = Track { title: Some(title.to_owned()), ..Track::default() };
+        Some(Sound { level, ..Sound::of(track) })
+    }
+
+    /// What is said after each step: second, deck, sound.
+    #[track_caller]
+    fn check(steps: &[(i64, u8, Option<Sound>, &str)]) {
+        let mut ears = Ears::of_decks(SourceKind::VirtualDj, DeckMode::Newest, &[]);
+        for (at_s, deck, sound, expected) in steps {
+            ears.hear(at_s * 1000, *deck, sound.clone());
+            let said = match ears.news(at_s * 1000) {
+                None => String::new(),
+                Some(SourceEvent::Stopped) => "stopped".to_owned(),
+                Some(SourceEvent::Plays(plays)) => plays
+                    .iter()
+                    .map(|play| format!("{:?} {}", play.arrival, play.identity).to_lowercase())
+                    .collect(),
+                Some(SourceEvent::State(_)) => "state".to_owned(),
+            };
+            assert_eq!(said, *expected, "at {at_s} s");
+        }
+    }
+
+    #[test]
+    fn what_is_on_when_we_come_and_what_follows() {
+        check(&[
+            (0, 1, sound("a", 1.0), "playing |a|0"),
+            (1, 1, sound("a", 1.0), ""),
+            (2, 2, sound("b", 0.0), ""),
+            (9, 2, sound("b", 1.0), "live |b|9000"),
+            (10, 1, None, ""),
+            (11, 2, sound("c", 1.0), "live |c|11000"),
+        ]);
+    }
+
+    #[test]
+    fn a_short_silence_is_none() {
+        check(&[
+            (0, 1, sound("a", 1.0), "playing |a|0"),
+            (5, 1, sound("a", 0.0), ""),
+            (19, 1, sound("a", 0.0), ""),
+            (19, 1, sound("a", 1.0), "playing |a|0"),
+            (30, 1, sound("a", 0.0), ""),
+            (45, 1, sound("a", 0.0), "stopped"),
+            (60, 1, sound("a", 0.0), ""),
+            (70, 1, sound("a", 1.0), "live |a|70000"),
+        ]);
     }
 }

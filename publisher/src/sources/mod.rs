@@ -6,18 +6,26 @@ pub mod djay;
 mod djuced;
 mod files;
 pub mod folder;
+mod http;
+pub mod icecast;
+pub mod input;
+mod jriver;
 mod live;
 pub mod m3u;
 mod mixxx;
+#[cfg(target_os = "linux")]
+mod mpris;
 pub mod observation;
 pub mod places;
 pub mod playlist;
 mod rows;
 pub mod serato;
 mod sqlite;
+pub mod stagelinq;
 mod still;
 pub mod text;
 pub mod virtualdj;
+mod virtualdj_live;
 mod watch;
 
 use std::path::Path;
@@ -34,7 +42,7 @@ use self::decks::Decks;
 use self::djay::Djay;
 use self::djuced::Djuced;
 use self::files::{Files, List, TextFile};
-use self::live::Voice;
+use self::live::{Ears, Voice};
 use self::mixxx::Mixxx;
 use self::observation::{Observation, SourceKind};
 use self::places::Places;
@@ -105,6 +113,7 @@ pub fn open(
             for kind in kinds {
                 match path.take_if(|_| kind.has_files()) {
                     Some(path) => opening.follow(opening.at_path(*kind, path)?, "it was chosen")?,
+                    None if !kind.has_files() => opening.listen(*kind)?,
                     None if FOUND_BY_THEMSELVES.contains(kind) => opening.search(&[*kind]),
                     None => anyhow::bail!(
                         "the source {kind} has no path: set `path` to the list, folder or file to read"
@@ -147,6 +156,7 @@ impl Opening {
             SourceKind::Djuced => self.djuced(path),
             SourceKind::M3u => Box::new(List::at(path)?),
             SourceKind::Text => Box::new(TextFile::at(path, self.settings.text)?),
+            _ => anyhow::bail!("the source {kind} reads no files"),
         })
     }
 
@@ -158,7 +168,7 @@ impl Opening {
             SourceKind::Serato => serato::Home::find(&self.places).map(|home| self.serato(home)),
             SourceKind::Djay => djay::find(&self.places).map(|folder| self.djay(&folder)),
             SourceKind::Djuced => djuced::find(&self.places).map(|folder| self.djuced(&folder)),
-            SourceKind::M3u | SourceKind::Text => None,
+            _ => None,
         }
     }
 
@@ -192,6 +202,63 @@ impl Opening {
             .spawn(move || watch::follow(files, why, force_polling, now_ms, &sender, &stop, &runtime))
             .context("cannot start the thread that follows the source")?;
         Ok(())
+    }
+
+    /// Follows a source that speaks to us, or is asked, in a task of its own.
+    fn listen(&self, kind: SourceKind) -> anyhow::Result<()> {
+        let Settings {
+            icecast,
+            mpris,
+            virtualdj_live,
+            jriver,
+            http,
+            stagelinq,
+            deck_mode,
+            ignored_decks,
+            ..
+        } = self.settings.clone();
+        let voice = Voice::new(kind, self.sender.clone());
+        let players = || Ears::of_players(kind, deck_mode);
+        match kind {
+            SourceKind::VirtualDjLive => {
+                let decks = Ears::of_decks(kind, deck_mode, &ignored_decks);
+                self.run(virtualdj_live::Asker::new(virtualdj_live)?.run(voice, decks));
+            }
+            SourceKind::StagelinQ => {
+                let decks = Ears::of_decks(kind, deck_mode, &ignored_decks);
+                self.run(stagelinq::run(stagelinq, voice, decks));
+            }
+            SourceKind::Icecast => self.run(icecast::run(icecast, voice, players())),
+            #[cfg(target_os = "linux")]
+            SourceKind::Mpris => self.run(mpris::run(mpris, voice, players())),
+            #[cfg(not(target_os = "linux"))]
+            SourceKind::Mpris => {
+                let _ = mpris;
+                anyhow::bail!("the source {kind} asks players on a Linux desktop, and this is none")
+            }
+            SourceKind::JRiver => self.run(jriver::Asker::new(jriver)?.run(voice, players())),
+            SourceKind::Input => self.run(input::run(http, voice, players())),
+            SourceKind::VirtualDj
+            | SourceKind::Mixxx
+            | SourceKind::Serato
+            | SourceKind::Djay
+            | SourceKind::Djuced
+            | SourceKind::M3u
+            | SourceKind::Text => anyhow::bail!("the source {kind} reads files"),
+        }
+        Ok(())
+    }
+
+    /// Runs until stopped, or until nobody receives any more.
+    fn run(&self, source: impl Future<Output = ()> + Send + 'static) {
+        let Opening { stop, sender, .. } = self.clone();
+        self.runtime.spawn(async move {
+            tokio::select! {
+                () = source => {}
+                () = stop.cancelled() => {}
+                () = sender.closed() => {}
+            }
+        });
     }
 
     /// Looks for programs until all are found; each is followed from then on.
@@ -228,7 +295,7 @@ impl Opening {
     async fn say_nothing_found(&self, kinds: &[SourceKind]) {
         let names: Vec<&str> = kinds.iter().map(|kind| kind.program()).collect();
         if let [source, ..] = kinds {
-            let voice = Voice { source: *source, events: self.sender.clone() };
+            let mut voice = Voice::new(*source, self.sender.clone());
             voice.missing(names.join(", "), "it is not on this machine (yet)").await;
         }
     }
@@ -241,7 +308,7 @@ fn is_here(kind: SourceKind, places: &Places) -> bool {
         SourceKind::Serato => serato::Home::find(places).is_some(),
         SourceKind::Djay => djay::find(places).is_some(),
         SourceKind::Djuced => djuced::find(places).is_some(),
-        SourceKind::M3u | SourceKind::Text => false,
+        _ => false,
     }
 }
 

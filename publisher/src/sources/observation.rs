@@ -9,12 +9,18 @@ use protocol::Track;
 /// Which kind of source saw a play; a part of the play's identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SourceKind {
+    VirtualDjLive,
     VirtualDj,
     Mixxx,
     Serato,
     Djay,
     Djuced,
     M3u,
+    StagelinQ,
+    Icecast,
+    Mpris,
+    JRiver,
+    Input,
     Text,
 }
 
@@ -24,19 +30,38 @@ pub enum SourceKind {
 pub struct BadSource(String);
 
 impl SourceKind {
-    /// The most trusted first.
-    pub const ALL: &[Self] =
-        &[Self::VirtualDj, Self::Mixxx, Self::Serato, Self::Djay, Self::Djuced, Self::M3u, Self::Text];
+    /// All kinds, the most trusted first.
+    pub const ALL: &[Self] = &[
+        Self::VirtualDjLive,
+        Self::VirtualDj,
+        Self::Mixxx,
+        Self::Serato,
+        Self::Djay,
+        Self::Djuced,
+        Self::M3u,
+        Self::StagelinQ,
+        Self::Icecast,
+        Self::Mpris,
+        Self::JRiver,
+        Self::Input,
+        Self::Text,
+    ];
 
     /// As it stands in settings, in a desk's state and in the ids of plays.
     pub fn name(self) -> &'static str {
         match self {
+            Self::VirtualDjLive => "virtualdj-live",
             Self::VirtualDj => "virtualdj",
             Self::Mixxx => "mixxx",
             Self::Serato => "serato",
             Self::Djay => "djay",
             Self::Djuced => "djuced",
             Self::M3u => "m3u",
+            Self::StagelinQ => "stagelinq",
+            Self::Icecast => "icecast",
+            Self::Mpris => "mpris",
+            Self::JRiver => "jriver",
+            Self::Input => "http",
             Self::Text => "text",
         }
     }
@@ -44,12 +69,18 @@ impl SourceKind {
     /// What it is called among DJs.
     pub fn program(self) -> &'static str {
         match self {
+            Self::VirtualDjLive => "VirtualDJ's Network Control",
             Self::VirtualDj => "VirtualDJ",
             Self::Mixxx => "Mixxx",
             Self::Serato => "Serato",
             Self::Djay => "djay Pro",
             Self::Djuced => "DJUCED",
             Self::M3u => "a playlist",
+            Self::StagelinQ => "Engine OS players",
+            Self::Icecast => "a broadcast",
+            Self::Mpris => "a music player",
+            Self::JRiver => "JRiver",
+            Self::Input => "a program that tells us",
             Self::Text => "a text file",
         }
     }
@@ -64,6 +95,12 @@ impl SourceKind {
             | Self::Djuced
             | Self::M3u
             | Self::Text => true,
+            Self::VirtualDjLive
+            | Self::StagelinQ
+            | Self::Icecast
+            | Self::Mpris
+            | Self::JRiver
+            | Self::Input => false,
         }
     }
 

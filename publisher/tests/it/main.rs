@@ -5,5 +5,7 @@ mod fixtures;
 mod folder;
 mod history;
 mod journal;
+#[cfg(target_os = "linux")]
+mod live;
 mod source;
 mod writer;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::writer::Writer;
 
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64
@@ -24,18 +24,18 @@ fn follow(path: &Path, force_polling: bool, stop: &CancellationToken) -> Sources
     follow_with(&settings, Places::default(), stop)
 }
 
-fn follow_with(settings: &Settings, places: Places, stop: &CancellationToken) -> Sources {
+pub(crate) fn follow_with(settings: &Settings, places: Places, stop: &CancellationToken) -> Sources {
     let catch_up = CatchUp { since_ms: now_ms(), ..CatchUp::default() };
     open(settings, places, TimeZone::UTC, catch_up, stop.clone()).expect("the source opens")
 }
 
-async fn next(source: &mut Sources) -> SourceEvent {
+pub(crate) async fn next(source: &mut Sources) -> SourceEvent {
     let event = tokio::time::timeout(SOON, source.events.recv()).await.expect("an event within 20 s");
     event.expect("the source runs").event
 }
 
 /// Titles of the next plays, as many as asked for.
-async fn titles(source: &mut Sources, count: usize) -> Vec<String> {
+pub(crate) async fn titles(source: &mut Sources, count: usize) -> Vec<String> {
     let mut titles = Vec::new();
     while titles.len() < count {
         if let SourceEvent::Plays(plays) = next(source).await {
