@@ -43,6 +43,11 @@ pub fn field(text: &str) -> Option<String> {
     Some(clean.chars().take(FIELD_CHARS_MAX).collect::<String>().trim_end().to_owned())
 }
 
+/// The year that a date begins with.
+pub fn year(date: &str) -> Option<u16> {
+    date.get(..4)?.parse().ok()
+}
+
 /// Whether the bytes stop inside a UTF-8 sequence, so that the rest is still to come.
 pub fn ends_inside_character(bytes: &[u8]) -> bool {
     matches!(std::str::from_utf8(bytes), Err(error) if error.error_len().is_none())

@@ -278,15 +278,8 @@ fn track(row: &Row<'_>) -> Observation {
     let played = sqlite::text(row, "last_played").unwrap_or_default();
     let identity = format!("{}|{played}", path.as_deref().unwrap_or_default());
     let mut play = Observation::new(SourceKind::Djuced, identity);
-    play.track.artist = sqlite::text(row, "artist");
-    play.track.title = sqlite::text(row, "title");
-    play.track.album = sqlite::text(row, "album");
-    play.track.genre = sqlite::text(row, "genre");
-    play.track.year = sqlite::year(row, "year");
-    play.track.bpm = sqlite::bpm(row, "bpm");
-    play.track.duration_ms = sqlite::length_ms(row, "length");
-    play.comment = sqlite::text(row, "comment");
-    play.file_bytes = sqlite::whole(row, "filesize").and_then(|bytes| u64::try_from(bytes).ok());
+    sqlite::fill(row, &mut play, "title", "length");
+    play.file_bytes = sqlite::bytes(row, "filesize");
     play.location = path.map(Location::Path);
     // A text says nothing of its time zone. So it tells plays apart, but not when they were.
     play.started_ms = sqlite::number(row, "last_played").and_then(|_| sqlite::moment_ms(row, "last_played"));

@@ -17,14 +17,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use protocol::Track;
 use serde_json::Value;
 use subtle::ConstantTimeEq;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::SourceEvent;
 use super::decode;
-use super::live::{Ears, Sound, Voice};
+use super::live::{Ears, Sound, Voice, listener};
 use crate::settings::Input;
 
 /// Programs that tell. A connection beyond these is closed at once.
@@ -34,26 +33,14 @@ const TOLD_MAX: usize = 16;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 const FIELDS_MAX: usize = 64;
 const TIMEOUT: Duration = Duration::from_secs(10);
-const RETRY_MIN: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(30);
+/// When no connection can be accepted, as with too many files open.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Listens until dropped.
 pub(super) async fn run(settings: Input, mut voice: Voice, mut ears: Ears) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
-    let mut pause = RETRY_MIN;
-    let listener = loop {
-        match TcpListener::bind(address).await {
-            Ok(listener) => break listener,
-            Err(error) => {
-                let why = format!(
-                    "we cannot listen there ({error}); end the program that does, or choose another port"
-                );
-                voice.missing(address.to_string(), why).await;
-            }
-        }
-        sleep(pause).await;
-        pause = (pause * 2).min(RETRY_MAX);
-    };
+    let cure = "end the program that does, or choose another port";
+    let listener = listener(&mut voice, address, cure).await;
     let place = format!("http://{}/v1/input", listener.local_addr().unwrap_or(address));
     voice.missing(place.clone(), "no program has told anything (yet)").await;
     let (teller, mut told) = mpsc::channel(TOLD_MAX);
@@ -91,7 +78,7 @@ pub(super) async fn run(settings: Input, mut voice: Voice, mut ears: Ears) {
                 Ok(_) => tracing::warn!("more connections than programs that tell; closed one"),
                 Err(error) => {
                     tracing::warn!("cannot accept a connection: {error}");
-                    sleep(RETRY_MIN).await;
+                    sleep(PAUSE).await;
                 }
             },
         }
@@ -155,7 +142,7 @@ pub fn read(content_type: &str, query: &[u8], body: &[u8]) -> Result<Said, Refus
         remix: text("remix"),
         album: text("album"),
         genre: text("genre"),
-        year: text("year").and_then(|year| year.get(..4)?.parse().ok()),
+        year: text("year").and_then(|year| decode::year(&year)),
         bpm: number("bpm"),
         key: text("key"),
         duration_ms: number("duration_ms").or(number("duration_s").map(|s| s * 1000.0)).map(|ms| ms as i64),

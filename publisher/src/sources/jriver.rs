@@ -1,7 +1,5 @@
 //! JRiver Media Center by its web service (MCWS): what its player has on, asked every second.
 
-use std::time::Duration;
-
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,17 +8,13 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use protocol::Track;
 use quick_xml::Reader;
 use quick_xml::events::Event;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
 use super::http::Client;
-use super::live::{Ears, Sound, Voice, key};
+use super::live::{Asked, Ears, RETRY, Sound, Voice, follow, key};
 use super::{decode, playlist};
 use crate::settings::JRiver;
 
-const POLL: Duration = Duration::from_secs(1);
-const RETRY: Duration = Duration::from_secs(10);
-/// One failure is a busy program.
-const FAILURES_MAX: u32 = 3;
 /// More items than any answer has.
 const ITEMS_MAX: usize = 128;
 
@@ -46,7 +40,7 @@ impl Asker {
             let why = match self.log_in().await {
                 Ok(()) => {
                     voice.found(place.clone(), "JRiver answers there").await;
-                    self.follow(&voice, &mut ears).await
+                    follow(&mut self, &voice, &mut ears).await
                 }
                 Err(error) => error,
             };
@@ -69,32 +63,6 @@ impl Asker {
         Ok(())
     }
 
-    /// Tells what is heard until there is no answer any more, and says why.
-    async fn follow(&mut self, voice: &Voice, ears: &mut Ears) -> anyhow::Error {
-        let mut failures = 0;
-        let mut ticks = interval(POLL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            match self.items("Playback/Info").await {
-                Ok(items) => {
-                    failures = 0;
-                    ears.hear(now_ms(), 0, sound(&items));
-                }
-                Err(error) => {
-                    failures += 1;
-                    if failures >= FAILURES_MAX {
-                        return error;
-                    }
-                    continue;
-                }
-            }
-            if let Some(event) = ears.news(now_ms()) {
-                voice.say(event).await;
-            }
-        }
-    }
-
     async fn items(&mut self, what: &str) -> anyhow::Result<Vec<(String, String)>> {
         let token = self.token.as_ref().map(|token| utf8_percent_encode(token, NON_ALPHANUMERIC));
         let token = token.map(|token| format!("?Token={token}")).unwrap_or_default();
@@ -104,6 +72,14 @@ impl Asker {
             bail!("it answers with {}; if it asks for a login, set user and password", answer.status);
         }
         Ok(items)
+    }
+}
+
+impl Asked for Asker {
+    async fn look(&mut self, ears: &mut Ears) -> anyhow::Result<()> {
+        let items = self.items("Playback/Info").await?;
+        ears.hear(now_ms(), 0, sound(&items));
+        Ok(())
     }
 }
 

@@ -3,13 +3,27 @@
 //! Such a task runs until it is dropped; `open` does that when the publisher stops or nobody listens any more.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
 
+use config::clock::now_ms;
 use protocol::Track;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::decks::{Change, Deck, DeckMode, Decks};
 use super::observation::{Arrival, Location, Observation, SourceKind};
 use super::{Heard, SourceEvent, SourceState};
+
+/// How often a program is asked.
+const POLL: Duration = Duration::from_secs(1);
+/// One failure is a busy program.
+const FAILURES_MAX: u32 = 3;
+/// A program that does not answer is tried again after this.
+pub(super) const RETRY: Duration = Duration::from_secs(10);
+const BIND_AGAIN_MIN: Duration = Duration::from_secs(1);
+const BIND_AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// A shorter silence is a hand on the platter or a player between two tracks.
 const SILENCE_MS: i64 = 15_000;
@@ -48,6 +62,51 @@ impl Voice {
             self.state = Some(state.clone());
             self.say(SourceEvent::State(state)).await;
         }
+    }
+}
+
+/// A program that is asked what it plays.
+pub(super) trait Asked: Send {
+    /// Asks once, and lets the ears hear what is on.
+    fn look(&mut self, ears: &mut Ears) -> impl Future<Output = anyhow::Result<()>> + Send;
+}
+
+/// Asks a program every second and tells what is heard, until it has not answered several times in a row. Says why.
+pub(super) async fn follow(program: &mut impl Asked, voice: &Voice, ears: &mut Ears) -> anyhow::Error {
+    let mut failures = 0;
+    let mut ticks = interval(POLL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match program.look(ears).await {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                failures += 1;
+                if failures >= FAILURES_MAX {
+                    return error;
+                }
+                continue;
+            }
+        }
+        if let Some(event) = ears.news(now_ms()) {
+            voice.say(event).await;
+        }
+    }
+}
+
+/// Listens there, as soon as no other program does. `cure` is what the DJ can do about one.
+pub(super) async fn listener(voice: &mut Voice, address: SocketAddr, cure: &str) -> TcpListener {
+    let mut pause = BIND_AGAIN_MIN;
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return listener,
+            Err(error) => {
+                let why = format!("we cannot listen there ({error}); {cure}");
+                voice.missing(address.to_string(), why).await;
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(BIND_AGAIN_MAX);
     }
 }
 

@@ -97,17 +97,10 @@ fn play(row: &Row<'_>) -> Observation {
     let id = |column: &str| sqlite::whole(row, column).unwrap_or_default();
     let added = sqlite::text(row, "added").unwrap_or_default();
     let mut play = Observation::new(SourceKind::Mixxx, format!("{}|{}|{added}", id("playlist"), id("row")));
-    play.track.artist = sqlite::text(row, "artist");
-    play.track.title = sqlite::text(row, "title");
-    play.track.album = sqlite::text(row, "album");
-    play.track.genre = sqlite::text(row, "genre");
-    play.track.year = sqlite::year(row, "year");
-    play.track.bpm = sqlite::bpm(row, "bpm");
+    sqlite::fill(row, &mut play, "title", "duration");
     play.track.key = sqlite::text(row, "key");
-    play.track.duration_ms = sqlite::length_ms(row, "duration");
-    play.comment = sqlite::text(row, "comment");
     play.location = sqlite::text(row, "location").map(Location::Path);
-    play.file_bytes = sqlite::whole(row, "filesize").and_then(|bytes| u64::try_from(bytes).ok());
+    play.file_bytes = sqlite::bytes(row, "filesize");
     play.started_ms = sqlite::moment_ms(row, "added");
     play.named()
 }

@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
 use super::decode;
 use super::folder::{self, Listed};
+use super::observation::Observation;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Some programs keep their journal in memory, and some systems note the time of a change in whole seconds.
@@ -136,6 +137,23 @@ pub(super) fn text(row: &Row<'_>, column: &str) -> Option<String> {
     }
 }
 
+/// What the rows of most programs call by the same names; the title and the length in seconds have others now and then.
+pub(super) fn fill(row: &Row<'_>, play: &mut Observation, title: &str, length: &str) {
+    play.track.artist = text(row, "artist");
+    play.track.title = text(row, title);
+    play.track.album = text(row, "album");
+    play.track.genre = text(row, "genre");
+    play.track.year = year(row, "year");
+    play.track.bpm = bpm(row, "bpm");
+    play.track.duration_ms = length_ms(row, length);
+    play.comment = text(row, "comment");
+}
+
+/// A size in bytes.
+pub(super) fn bytes(row: &Row<'_>, column: &str) -> Option<u64> {
+    whole(row, column).and_then(|bytes| u64::try_from(bytes).ok())
+}
+
 /// A number, also when it stands as text.
 pub(super) fn number(row: &Row<'_>, column: &str) -> Option<f64> {
     let number = match row.get_ref(column).ok()? {
@@ -165,13 +183,8 @@ pub(super) fn bpm(row: &Row<'_>, column: &str) -> Option<f64> {
 }
 
 /// The year of a field that may hold a whole date.
-pub(super) fn year(row: &Row<'_>, column: &str) -> Option<u16> {
-    year_of(&text(row, column)?)
-}
-
-/// The year that a date begins with.
-pub(super) fn year_of(text: &str) -> Option<u16> {
-    text.get(..4)?.parse().ok()
+fn year(row: &Row<'_>, column: &str) -> Option<u16> {
+    decode::year(&text(row, column)?)
 }
 
 /// A moment: seconds or milliseconds since 1970, or text in UTC.

@@ -2,25 +2,20 @@
 //! ever asked; nothing here makes it do anything.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use anyhow::bail;
 use config::clock::now_ms;
 use hyper::StatusCode;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use protocol::Track;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
 use super::decode;
 use super::http::Client;
-use super::live::{Ears, Sound, Voice};
+use super::live::{Asked, Ears, RETRY, Sound, Voice, follow};
 use super::observation::Location;
 use crate::settings::VirtualDjLive;
 
-const POLL: Duration = Duration::from_secs(1);
-const RETRY: Duration = Duration::from_secs(10);
-/// One failure is a busy program.
-const FAILURES_MAX: u32 = 3;
 const DECKS: std::ops::RangeInclusive<u8> = 1..=4;
 /// Where the plug-in listens unless the DJ has chosen a port.
 const USUAL: &[&str] = &["http://127.0.0.1:80", "http://127.0.0.1:8080"];
@@ -55,7 +50,7 @@ impl Asker {
                 match desk.alive().await {
                     Ok(()) => {
                         voice.found(url.clone(), "VirtualDJ answers there").await;
-                        why = Some(desk.follow(&voice, &mut ears).await);
+                        why = Some(follow(&mut desk, &voice, &mut ears).await);
                         break;
                     }
                     // A wrong password says more than a closed port.
@@ -84,6 +79,21 @@ struct Desk<'a> {
     decks: BTreeMap<u8, Sound>,
 }
 
+impl Asked for Desk<'_> {
+    async fn look(&mut self, ears: &mut Ears) -> anyhow::Result<()> {
+        self.alive().await?;
+        if self.is("sandbox").await? {
+            // The DJ rehearses in the headphones; what was heard is still heard.
+            return Ok(());
+        }
+        for number in DECKS {
+            let sound = self.deck(number).await?;
+            ears.hear(now_ms(), number, sound);
+        }
+        Ok(())
+    }
+}
+
 impl<'a> Desk<'a> {
     fn new(client: &'a mut Client, settings: &VirtualDjLive) -> Self {
         let password = settings.password.as_ref().map(config::Secret::reveal);
@@ -102,42 +112,6 @@ impl<'a> Desk<'a> {
         let is_clock = clock.len() <= 32 && clock.contains(|character: char| character.is_ascii_digit());
         if !is_clock || clock.contains('<') {
             bail!("another program answers");
-        }
-        Ok(())
-    }
-
-    /// Tells what is heard until there is no answer any more, and says why.
-    async fn follow(&mut self, voice: &Voice, ears: &mut Ears) -> anyhow::Error {
-        let mut failures = 0;
-        let mut ticks = interval(POLL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            match self.look(ears).await {
-                Ok(()) => failures = 0,
-                Err(error) => {
-                    failures += 1;
-                    if failures >= FAILURES_MAX {
-                        return error;
-                    }
-                    continue;
-                }
-            }
-            if let Some(event) = ears.news(now_ms()) {
-                voice.say(event).await;
-            }
-        }
-    }
-
-    async fn look(&mut self, ears: &mut Ears) -> anyhow::Result<()> {
-        self.alive().await?;
-        if self.is("sandbox").await? {
-            // The DJ rehearses in the headphones; what was heard is still heard.
-            return Ok(());
-        }
-        for number in DECKS {
-            let sound = self.deck(number).await?;
-            ears.hear(now_ms(), number, sound);
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ impl Tags {
             "KEY" | "INITIALKEY" => keep(&mut track.key, value),
             "BPM" | "TEMPO" => track.bpm = track.bpm.or(value.parse().ok()),
             "DATE" | "YEAR" => {
-                track.year = track.year.or(value.get(..4).and_then(|year| year.parse().ok()));
+                track.year = track.year.or(decode::year(&value));
             }
             _ => {}
         }

@@ -11,7 +11,7 @@ use config::Secret;
 use config::clock::now_ms;
 use protocol::Track;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -20,15 +20,15 @@ use tokio_util::sync::CancellationToken;
 use self::metadata::{LeadingTag, Update};
 use self::ogg::Ogg;
 use self::request::{Body, HEAD_BYTES_MAX, Request, Wish};
-use super::live::{Ears, Sound, Voice};
+use super::live::{Ears, Sound, Voice, listener};
 use crate::settings::Icecast;
 
 /// A DJ has one broadcast and its updates. A connection beyond these is closed at once; programs try again.
 const CONNECTIONS_MAX: usize = 16;
 /// When so many wait, connections are not read on, and senders wait.
 const SAYINGS_MAX: usize = 16;
-const RETRY_MIN: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(30);
+/// When no connection can be accepted, as with too many files open.
+const PAUSE: Duration = Duration::from_secs(1);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A broadcast never pauses; one that does has lost its sender.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,7 +42,8 @@ pub(super) async fn run(settings: Icecast, voice: Voice, ears: Ears) {
     if !address.ip().is_loopback() && settings.password.is_none() {
         tracing::warn!(%address, "broadcasts are received without a password; whoever reaches the port may send");
     }
-    let listener = station.bind(address).await;
+    let cure = "end the program that does, or choose another port here and in the DJ program";
+    let listener = listener(&mut station.voice, address, cure).await;
     let place = listener.local_addr().unwrap_or(address);
     station.place = place.to_string();
     station.nobody().await;
@@ -63,7 +64,7 @@ pub(super) async fn run(settings: Icecast, voice: Voice, ears: Ears) {
                 Ok(_) => tracing::warn!("more connections than a broadcast needs; closed one"),
                 Err(error) => {
                     tracing::warn!("cannot accept a connection: {error}");
-                    tokio::time::sleep(RETRY_MIN).await;
+                    tokio::time::sleep(PAUSE).await;
                 }
             },
         }
@@ -108,24 +109,6 @@ struct OnAir {
 }
 
 impl Station {
-    async fn bind(&mut self, address: SocketAddr) -> TcpListener {
-        let mut pause = RETRY_MIN;
-        loop {
-            match TcpListener::bind(address).await {
-                Ok(listener) => return listener,
-                Err(error) => {
-                    let why = format!(
-                        "we cannot listen there ({error}); end the program that does, or choose another port \
-                         here and in the DJ program"
-                    );
-                    self.voice.missing(address.to_string(), why).await;
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(RETRY_MAX);
-        }
-    }
-
     async fn nobody(&mut self) {
         let why = "no program sends a broadcast to it (yet)";
         self.voice.missing(self.place.clone(), why).await;

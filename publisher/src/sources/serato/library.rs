@@ -89,16 +89,9 @@ fn loaded(row: &Row<'_>, places: &HashMap<i64, String>) -> Option<Loaded> {
     let identity = format!("{}|{}|{}", id("session_id"), id("entry_row"), id("start_time"));
     let mut play = Observation::new(SourceKind::Serato, identity);
     play.deck = Some(deck);
-    play.track.artist = sqlite::text(row, "artist");
-    play.track.title = sqlite::text(row, "name");
-    play.track.album = sqlite::text(row, "album");
-    play.track.genre = sqlite::text(row, "genre");
-    play.track.year = sqlite::year(row, "year");
-    play.track.bpm = sqlite::bpm(row, "bpm");
+    sqlite::fill(row, &mut play, "name", "length_sec");
     play.track.key = sqlite::text(row, "key");
-    play.track.duration_ms = sqlite::length_ms(row, "length_sec");
-    play.comment = sqlite::text(row, "comment");
-    play.file_bytes = sqlite::whole(row, "file_size").and_then(|bytes| u64::try_from(bytes).ok());
+    play.file_bytes = sqlite::bytes(row, "file_size");
     play.started_ms = sqlite::moment_ms(row, "start_time");
     let name = sqlite::text(row, "portable_id").or_else(|| sqlite::text(row, "file_name"));
     play.location = name.map(|name| location(places.get(&id("location_id")), &name));

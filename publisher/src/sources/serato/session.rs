@@ -54,7 +54,7 @@ fn entry(fields: &[u8]) -> Entry {
             10 => entry.track.duration_ms = text(value).and_then(|text| length_ms(&text)),
             15 => entry.track.bpm = number(value).filter(|bpm| *bpm > 0).map(|bpm| bpm as f64),
             17 => entry.comment = text(value),
-            23 => entry.track.year = text(value).and_then(|text| text.get(..4)?.parse().ok()),
+            23 => entry.track.year = text(value).and_then(|date| decode::year(&date)),
             28 => entry.loaded_ms = moment_ms(value),
             29 => entry.ended_ms = moment_ms(value),
             31 => entry.deck = number(value).and_then(|deck| u8::try_from(deck).ok()),
