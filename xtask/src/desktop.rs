@@ -71,18 +71,7 @@ fn zig(folder: &Path) -> anyhow::Result<PathBuf> {
     let packages = folder.join("zig");
     if !packages.join("ziglang").is_dir() {
         println!("· installing {ZIG}");
-        let mut pip = Command::new("pip3");
-        pip.args([
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--root-user-action=ignore",
-            "--target",
-        ]);
-        let status = pip.arg(&packages).arg(ZIG).status().context("run pip3")?;
-        if !status.success() {
-            bail!("pip3 install {ZIG} failed");
-        }
+        tools::install_python(&[ZIG], &packages)?;
     }
     let compiler = folder.join("macos-cc");
     let script = format!(

@@ -61,6 +61,17 @@ pub fn clients(target: &Path) -> anyhow::Result<PathBuf> {
     println!("· installing {}", wanted.replace('\n', " "));
     let mut npm = Command::new("npm");
     npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", "--prefix"]);
+    let status = npm.arg(&folder).args(NODE_PACKAGES).status().with_context(|| format!("run {npm:?}"))?;
+    if !status.success() {
+        bail!("{npm:?} failed");
+    }
+    install_python(PYTHON_PACKAGES, &folder.join("python"))?;
+    std::fs::write(&installed, wanted).with_context(|| format!("write {}", installed.display()))?;
+    Ok(folder)
+}
+
+/// Installs packages of Python's into a folder, where `PYTHONPATH` finds them.
+pub fn install_python(packages: &[&str], into: &Path) -> anyhow::Result<()> {
     let mut pip = Command::new("pip3");
     pip.args([
         "install",
@@ -70,16 +81,8 @@ pub fn clients(target: &Path) -> anyhow::Result<PathBuf> {
         "--upgrade",
         "--target",
     ]);
-    for (command, into, packages) in
-        [(&mut npm, folder.clone(), NODE_PACKAGES), (&mut pip, folder.join("python"), PYTHON_PACKAGES)]
-    {
-        let status = command.arg(into).args(packages).status().with_context(|| format!("run {command:?}"))?;
-        if !status.success() {
-            bail!("{command:?} failed");
-        }
-    }
-    std::fs::write(&installed, wanted).with_context(|| format!("write {}", installed.display()))?;
-    Ok(folder)
+    let status = pip.arg(into).args(packages).status().with_context(|| format!("run {pip:?}"))?;
+    if status.success() { Ok(()) } else { bail!("{pip:?} failed") }
 }
 
 /// Where a program is; Debian keeps PostgreSQL's server off the path.
