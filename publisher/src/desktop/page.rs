@@ -16,6 +16,7 @@ use axum::{Router, extract::DefaultBodyLimit};
 use maud::Markup;
 use protocol::Request as Asked;
 use serde::Deserialize;
+use subtle::ConstantTimeEq;
 
 use super::views::{self, Part};
 use super::{Click, Desktop};
@@ -88,7 +89,7 @@ impl Keys {
 
 /// In the same time whatever the difference.
 fn is_same(one: &str, other: &str) -> bool {
-    one.len() == other.len() && one.bytes().zip(other.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+    one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 
 fn random() -> anyhow::Result<String> {
@@ -223,8 +224,7 @@ async fn page(State(desktop): State<Desktop>) -> Html<String> {
 }
 
 fn whole(desktop: &Desktop, typed: Option<&Filled>, faults: &[(&'static str, String)]) -> Markup {
-    let status = desktop.inner.wiring.remote.status.borrow().clone();
-    let setup = desktop.inner.wiring.setup.borrow().clone();
+    let (status, setup) = (desktop.inner.wiring.remote.status.borrow(), desktop.inner.wiring.setup.borrow());
     let filled = typed.cloned().unwrap_or_else(|| Filled::of(&setup));
     views::page(&status, &setup, &filled, faults, super::autostart::is_on())
 }

@@ -29,7 +29,7 @@ struct Shown {
 impl Shown {
     fn of(desktop: &Desktop) -> Self {
         let wiring = &desktop.inner.wiring;
-        let (status, setup) = (wiring.remote.status.borrow().clone(), wiring.setup.borrow().clone());
+        let (status, setup) = (wiring.remote.status.borrow(), wiring.setup.borrow());
         let standing = if setup.fault.is_some() { Standing::Error } else { status.standing };
         Self {
             standing,
