@@ -114,16 +114,18 @@ impl Supervised {
     async fn run(mut self, loaded: Loaded, desktop: Desktop) {
         let data = loaded.data.clone();
         let mut loaded = Ok(loaded);
+        let mut fault: Option<anyhow::Error> = None;
         let mut is_first = true;
         loop {
             let mut parts = Parts::new();
-            let started = match &loaded {
-                Ok(loaded) => start(loaded, &self.flags, self.controls.clone(), &mut parts),
-                Err(error) => Err(anyhow::anyhow!("{error:#}")),
+            let started = match (fault.take(), &loaded) {
+                (None, Ok(loaded)) => start(loaded, &self.flags, self.controls.clone(), &mut parts),
+                (Some(error), _) => Err(error),
+                (None, Err(error)) => Err(anyhow::anyhow!("{error:#}")),
             };
             let addresses = network::lan_addresses();
             let mut setup = started.unwrap_or_else(|error| {
-                tracing::error!("{error:#}");
+                tracing::error!("{error:#}; trying again");
                 // What can be shown is shown, so that it can be changed.
                 let settings = loaded.as_ref().ok().and_then(|loaded| settings(loaded, &self.flags).ok());
                 let server = loaded.as_ref().ok().and_then(|loaded| server(loaded, &self.flags).ok());
@@ -141,7 +143,7 @@ impl Supervised {
             if std::mem::take(&mut is_first) && is_unset {
                 desktop.show("settings");
             }
-            let fault = tokio::select! {
+            fault = tokio::select! {
                 () = self.stop.cancelled() => return parts.stop().await,
                 Some(choices) = self.choices.recv() => self.keep(choices, &data).err(),
                 error = parts.broken() => Some(error),
@@ -149,22 +151,9 @@ impl Supervised {
                     tracing::info!("the addresses of this machine have changed; the server starts anew with them");
                     None
                 }
-                () = tokio::time::sleep(AGAIN), if is_broken && !is_unset => None,
+                () = tokio::time::sleep(AGAIN), if is_broken => None,
             };
             parts.stop().await;
-            if let Some(error) = fault {
-                tracing::error!("{error:#}; starting again");
-                self.show.send_modify(|setup| setup.fault = Some(format!("{error:#}")));
-                tokio::select! {
-                    () = self.stop.cancelled() => return,
-                    Some(choices) = self.choices.recv() => {
-                        if let Err(error) = self.keep(choices, &data) {
-                            tracing::error!("{error:#}");
-                        }
-                    }
-                    () = tokio::time::sleep(AGAIN) => {}
-                }
-            }
             loaded = Loaded::read(&self.cli, false);
         }
     }

@@ -196,7 +196,10 @@ impl Loaded {
             None => "mqtt://127.0.0.1:1883",
         };
         let url: BrokerUrl = url.parse().context("read bus.url (PIKA_BROKER_URL)")?;
-        let token = bus.token.or_else(|| kept_token(&self.data));
+        let token = match bus.token {
+            Some(token) => Some(token),
+            None => kept_token(&self.data)?,
+        };
         Ok(match (bus.name, token) {
             (Some(name), Some(token)) if !url.has_login() => url.with_login(&name, token.reveal()),
             _ => url,
@@ -205,9 +208,13 @@ impl Loaded {
 }
 
 /// The token that the DJ typed into the settings page.
-fn kept_token(data: &Path) -> Option<Secret> {
-    let text = std::fs::read_to_string(data.join(TOKEN_FILE)).ok()?;
-    Some(Secret::new(text.trim())).filter(|token| !token.reveal().is_empty())
+fn kept_token(data: &Path) -> anyhow::Result<Option<Secret>> {
+    let path = data.join(TOKEN_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(Secret::new(text.trim())).filter(|token| !token.reveal().is_empty())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("read the token in {}", path.display())),
+    }
 }
 
 /// Where programs of this system keep what belongs to a user.

@@ -125,7 +125,10 @@ pub async fn run(
             () = stop.cancelled() => break,
         }
         desk.send();
-        status.send_if_modified(|shown| desk.show(shown));
+        // Without a tray or a page nobody looks.
+        if !status.is_closed() {
+            status.send_if_modified(|shown| desk.show(shown));
+        }
     }
     desk.leave();
     status.send_modify(|shown| shown.standing = Standing::Idle);
