@@ -81,6 +81,12 @@ pub struct Line {
 }
 
 impl Status {
+    /// Whether no source can be read, and none waits for a sender either.
+    pub fn is_deaf(&self) -> bool {
+        let is_missing = |state: &SourceState| matches!(state, SourceState::Missing { .. });
+        !self.sources.is_empty() && self.sources.iter().all(|(_, state)| is_missing(state))
+    }
+
     /// Notes what was seen or done.
     pub(crate) fn note(&mut self, at_ms: i64, text: String) {
         self.log.push_back(Line { at_ms, text });
@@ -116,4 +122,28 @@ pub fn controls() -> (Remote, Controls) {
     let (shown, status) = watch::channel(Status::default());
     let (wishes, asked) = mpsc::channel(WISHES_MAX);
     (Remote { status, wishes }, Controls { status: shown, wishes: Arc::new(Mutex::new(asked)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_only_waits_for_a_sender_is_not_deaf() {
+        let found = || SourceState::Found { what: String::new(), why: String::new() };
+        let waiting = || SourceState::Waiting { what: String::new(), why: String::new() };
+        let missing = || SourceState::Missing { what: String::new(), why: String::new() };
+        for (states, is_deaf) in [
+            (vec![], false),
+            (vec![missing()], true),
+            (vec![waiting()], false),
+            (vec![missing(), missing()], true),
+            (vec![missing(), waiting()], false),
+            (vec![found(), missing()], false),
+        ] {
+            let sources = states.into_iter().map(|state| (SourceKind::Icecast, state)).collect();
+            let status = Status { sources, ..Status::default() };
+            assert_eq!(status.is_deaf(), is_deaf, "{:?}", status.sources);
+        }
+    }
 }

@@ -339,6 +339,11 @@ impl Desk {
                 self.source = self.source.or(Some(source));
                 self.speakers.is_here(now_ms, source, true)
             }
+            SourceState::Waiting { what, why } => {
+                tracing::info!(%source, "waiting at {what}: {why}");
+                self.status.note(now_ms, format!("{source}: waiting at {what}: {why}"));
+                self.speakers.is_here(now_ms, source, false)
+            }
             SourceState::Missing { what, why } => {
                 tracing::warn!(%source, "cannot read {what}: {why}; looking again and again");
                 self.status.note(now_ms, format!("{source}: cannot read {what}: {why}"));
@@ -581,12 +586,10 @@ impl Desk {
         status.is_hidden = current.is_some() && self.memory.hidden == current;
         status.waiting = waiting;
         status.speaker = self.speakers.speaker();
-        let is_lost = !status.sources.is_empty()
-            && status.sources.iter().all(|(_, state)| matches!(state, SourceState::Missing { .. }));
         let faults = [
             (!self.unwritten.is_empty()).then(|| "the disk does not take what is played".to_owned()),
             (!self.has_floor).then(|| format!("the event has no floor {}", self.address.floor)),
-            is_lost.then(|| "no DJ program can be read".to_owned()),
+            status.is_deaf().then(|| "no DJ program can be read".to_owned()),
         ];
         let fault = faults.into_iter().flatten().next();
         status.standing = match (&fault, open) {

@@ -267,6 +267,9 @@ fn found(status: &Status) -> Markup {
                     SourceState::Found { what, why } => {
                         li.ok { b { (kind.program()) } @if speaks { " · speaks" } span.small { (what) " · " (why) } }
                     }
+                    SourceState::Waiting { what, why } => {
+                        li.waits { b { (kind.program()) } " · waits" span.small { (what) " · " (why) } }
+                    }
                     SourceState::Missing { what, why } => {
                         li.lacks { b { (kind.program()) } span.small { (what) " · " (why) } }
                     }

@@ -42,7 +42,7 @@ pub(super) async fn run(settings: Input, mut voice: Voice, mut ears: Ears) {
     let cure = "end the program that does, or choose another port";
     let listener = listener(&mut voice, address, cure).await;
     let place = format!("http://{}/v1/input", listener.local_addr().unwrap_or(address));
-    voice.missing(place.clone(), "no program has told anything (yet)").await;
+    voice.waiting(place.clone(), "no program has told anything (yet)").await;
     let (teller, mut told) = mpsc::channel(TOLD_MAX);
     let mut connections = JoinSet::new();
     loop {

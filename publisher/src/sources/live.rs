@@ -52,6 +52,11 @@ impl Voice {
         self.set(SourceState::Found { what: what.into(), why: why.into() }).await;
     }
 
+    /// Says that the source waits for its sender, unless that was said last.
+    pub async fn waiting(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        self.set(SourceState::Waiting { what: what.into(), why: why.into() }).await;
+    }
+
     /// Says that the source cannot be read, unless that was said last.
     pub async fn missing(&mut self, what: impl Into<String>, why: impl Into<String>) {
         self.set(SourceState::Missing { what: what.into(), why: why.into() }).await;

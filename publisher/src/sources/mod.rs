@@ -71,6 +71,9 @@ pub enum SourceEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceState {
     Found { what: String, why: String },
+    /// All is well, and nobody has begun to speak to it.
+    Waiting { what: String, why: String },
+    /// Nothing comes of it as things are.
     Missing { what: String, why: String },
 }
 

@@ -106,7 +106,7 @@ async fn follow(settings: &Mpris, voice: &mut Voice, ears: &mut Ears) -> zbus::R
 async fn tell(voice: &mut Voice, ears: &mut Ears, players: &Players, settings: &Mpris) {
     let names = players.names();
     if names.is_empty() {
-        voice.missing(settings.players.join(", "), "none of these players runs (yet)").await;
+        voice.waiting(settings.players.join(", "), "none of these players runs (yet)").await;
     } else {
         voice.found(names, "it is in the desktop's media controls").await;
     }

@@ -65,6 +65,15 @@ async fn missing(sources: &mut Sources) -> String {
     }
 }
 
+/// Where somebody may speak to us, waiting for that to be said.
+async fn waiting(sources: &mut Sources) -> String {
+    loop {
+        if let SourceEvent::State(SourceState::Waiting { what, .. }) = next(sources).await {
+            return what;
+        }
+    }
+}
+
 async fn found(sources: &mut Sources) -> String {
     loop {
         if let SourceEvent::State(SourceState::Found { what, .. }) = next(sources).await {
@@ -78,7 +87,7 @@ async fn icecast(password: Option<&str>, stop: &CancellationToken) -> (Sources, 
     let icecast = Icecast { port: 0, password: password.map(Secret::new), ..Icecast::default() };
     let settings = Settings { source: SourceKind::Icecast.into(), icecast, ..Settings::default() };
     let mut sources = follow_with(&settings, Places::default(), stop);
-    let address = missing(&mut sources).await;
+    let address = waiting(&mut sources).await;
     (sources, address)
 }
 
@@ -119,7 +128,7 @@ async fn broadcasts_of_every_kind() {
         // What is on when the sender connects may have begun before.
         assert_eq!(hears(&mut sources, &format!("Nova Harbor – {title}")).await, Arrival::Playing);
         drop(sender);
-        missing(&mut sources).await;
+        waiting(&mut sources).await;
     }
     stop.cancel();
     let end = timeout(SOON, sources.events.recv()).await.expect("the source stops within 20 s");
@@ -174,8 +183,7 @@ async fn a_port_that_is_taken_is_used_when_it_is_free() {
     let mut sources = follow_with(&settings, Places::default(), &stop);
     missing(&mut sources).await;
     drop(taken);
-    // Another reason.
-    let address = missing(&mut sources).await;
+    let address = waiting(&mut sources).await;
     let _sender = broadcast(&address, "Glass Tide", VORBIS);
     hears(&mut sources, "Nova Harbor – Glass Tide").await;
     stop.cancel();
@@ -249,7 +257,7 @@ async fn a_player_on_the_session_bus() {
     let stop = CancellationToken::new();
     let settings = Settings { source: SourceKind::Mpris.into(), ..Settings::default() };
     let mut sources = follow_with(&settings, Places::default(), &stop);
-    assert!(missing(&mut sources).await.contains("mpv"));
+    assert!(waiting(&mut sources).await.contains("mpv"));
 
     let player = Program::start("mpv", &["--no-video", "--ao=null", "1.flac", "2.flac"], folder.path());
     assert_eq!(found(&mut sources).await, "mpv");
@@ -268,7 +276,7 @@ async fn a_player_on_the_session_bus() {
     let mut late = follow_with(&settings, Places::default(), &stop);
     assert_eq!(hears(&mut late, "Nova Harbor – Low Sun").await, Arrival::Playing);
     drop(player);
-    missing(&mut sources).await;
+    waiting(&mut sources).await;
     stop.cancel();
 }
 
@@ -449,7 +457,7 @@ async fn a_program_that_tells_us() {
     let http = Input { port: 0, token: Some(Secret::new("pw")) };
     let settings = Settings { source: SourceKind::Input.into(), http, ..Settings::default() };
     let mut sources = follow_with(&settings, Places::default(), &stop);
-    let place = missing(&mut sources).await;
+    let place = waiting(&mut sources).await;
     let address = place.trim_start_matches("http://").trim_end_matches("/v1/input");
     let tell = async |method: &str, target: &str, headers: &str, body: &str| {
         let length = body.len();
@@ -551,6 +559,6 @@ async fn a_player_with_engine_os() {
     say(&mut states, &[("/Mixer/CH2faderPosition", r#"{"value":1.0}"#)]).await;
     assert_eq!(hears(&mut sources, "Low Sun").await, Arrival::Live);
     drop((list, states));
-    missing(&mut sources).await;
+    waiting(&mut sources).await;
     stop.cancel();
 }

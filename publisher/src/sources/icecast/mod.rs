@@ -111,7 +111,7 @@ struct OnAir {
 impl Station {
     async fn nobody(&mut self) {
         let why = "no program sends a broadcast to it (yet)";
-        self.voice.missing(self.place.clone(), why).await;
+        self.voice.waiting(self.place.clone(), why).await;
     }
 
     async fn take(&mut self, saying: Saying) {

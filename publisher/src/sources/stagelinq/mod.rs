@@ -73,7 +73,7 @@ async fn follow(
     let mut announce = interval(ANNOUNCE);
     let mut datagram = [0; 2048];
     let mut due = None;
-    voice.missing(place, "no player is on the network (yet)").await;
+    voice.waiting(place, "no player is on the network (yet)").await;
     loop {
         let silence_ms = ears.due_ms().map(|due_ms| (due_ms - now_ms()).max(0).unsigned_abs());
         let silence = silence_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
@@ -114,7 +114,7 @@ async fn follow(
                     due.get_or_insert(Instant::now());
                 }
                 if booth.players.is_empty() {
-                    voice.missing(place, "no player is on the network (any more)").await;
+                    voice.waiting(place, "no player is on the network (any more)").await;
                 } else {
                     voice.found(booth.names(), "it is on the network").await;
                 }
