@@ -49,6 +49,8 @@ pub struct Settings {
     pub skip_texts: Vec<String>,
     /// How the file of the source `text` is read.
     pub text: TextMode,
+    /// What the source `rekordbox` needs.
+    pub rekordbox: Rekordbox,
     /// Where the source `icecast` receives broadcasts.
     pub icecast: Icecast,
     /// Whom the source `mpris` listens to.
@@ -63,6 +65,15 @@ pub struct Settings {
     pub stagelinq: StagelinQ,
 }
 
+/// What the source `rekordbox` needs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rekordbox {
+    /// Of rekordbox's database, 64 digits. Pika does not bring it along: it is the vendor's.
+    #[serde(skip_serializing)]
+    pub key: Option<Secret>,
+}
+
 /// Where the source `icecast` receives broadcasts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -73,6 +84,8 @@ pub struct Icecast {
     /// Without one, whoever reaches the port may send.
     #[serde(skip_serializing)]
     pub password: Option<Secret>,
+    /// Traktor's collection, or the folder it is in, for what a broadcast leaves out; that of the newest version when absent.
+    pub collection: Option<PathBuf>,
 }
 
 /// Where the source `virtualdj-live` asks.
@@ -163,7 +176,7 @@ impl Default for Mpris {
 
 impl Default for Icecast {
     fn default() -> Self {
-        Self { host: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 8000, password: None }
+        Self { host: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 8000, password: None, collection: None }
     }
 }
 
@@ -246,6 +259,7 @@ impl Default for Settings {
             skip_comments: Vec::new(),
             skip_texts: Vec::new(),
             text: TextMode::Whole,
+            rekordbox: Rekordbox::default(),
             icecast: Icecast::default(),
             mpris: Mpris::default(),
             virtualdj_live: VirtualDjLive::default(),

@@ -44,9 +44,11 @@ pub const TESTS: &[Tool] = &[
     Tool { program: "pip3", package: "python3-pip" },
 ];
 
-/// What the examples for JavaScript and Python import, and what looks for barriers in pages.
+/// What the examples for JavaScript and Python import, what looks for barriers in pages, and what writes rekordbox's database.
 const NODE_PACKAGES: &[&str] = &["mqtt@5.16.0", "axe-core@4.14.1"];
-const PYTHON_PACKAGES: &[&str] = &["paho-mqtt==2.2.0", "PyYAML==6.0.3"];
+const PYTHON_PACKAGES: &[&str] = &["paho-mqtt==2.2.0", "PyYAML==6.0.3", SQLCIPHER];
+/// Debian has SQLCipher 3 alone, and rekordbox uses 4.
+const SQLCIPHER: &str = "sqlcipher3==0.6.4";
 
 /// Installs the libraries of the documented examples below `target`, and returns their folder: `node_modules`
 /// and `python` in it.

@@ -120,6 +120,7 @@ pub(super) async fn listener(voice: &mut Voice, address: SocketAddr, cure: &str)
 pub(super) struct Sound {
     pub track: Track,
     pub location: Option<Location>,
+    pub comment: Option<String>,
     /// From 0 to 1, as the faders say; 0 for a deck that is silent and keeps its track.
     pub level: f64,
     /// Tells this play from the next one on the same deck.
@@ -130,7 +131,7 @@ impl Sound {
     /// A track that is known by its artist and title alone.
     pub fn of(track: Track) -> Self {
         let key = key(&track);
-        Self { track, location: None, level: 1.0, key }
+        Self { track, location: None, comment: None, level: 1.0, key }
     }
 }
 
@@ -203,6 +204,7 @@ impl Ears {
             On { key: sound.key, play, since_ms: now_ms }
         });
         (on.play.track, on.play.location) = (sound.track, sound.location);
+        on.play.comment = sound.comment;
         let heard = Deck { play: on.play.clone(), since_ms: on.since_ms, level: sound.level };
         self.decks.set(number, Some(heard));
         self.on.insert(number, on);

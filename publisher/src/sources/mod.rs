@@ -18,15 +18,18 @@ mod mpris;
 pub mod observation;
 pub mod places;
 pub mod playlist;
+pub mod rekordbox;
 mod rows;
 pub mod serato;
 mod sqlite;
 pub mod stagelinq;
 mod still;
 pub mod text;
+pub mod traktor;
 pub mod virtualdj;
 mod virtualdj_live;
 mod watch;
+mod xml;
 
 use std::path::Path;
 use std::time::Duration;
@@ -46,6 +49,8 @@ use self::live::{Ears, Voice};
 use self::mixxx::Mixxx;
 use self::observation::{Observation, SourceKind};
 use self::places::Places;
+use self::rekordbox::Rekordbox;
+use self::traktor::Collection;
 use self::virtualdj::VirtualDj;
 use self::virtualdj::home::Home;
 pub use self::virtualdj::reader::CatchUp;
@@ -70,11 +75,20 @@ pub enum SourceEvent {
 /// Whether the source can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceState {
-    Found { what: String, why: String },
+    Found {
+        what: String,
+        why: String,
+    },
     /// All is well, and nobody has begun to speak to it.
-    Waiting { what: String, why: String },
+    Waiting {
+        what: String,
+        why: String,
+    },
     /// Nothing comes of it as things are.
-    Missing { what: String, why: String },
+    Missing {
+        what: String,
+        why: String,
+    },
 }
 
 /// Sources that are followed until their stop token is cancelled or this is dropped.
@@ -87,9 +101,23 @@ pub struct Sources {
 const EVENTS_MAX: usize = 16;
 const SEARCH_EVERY: Duration = Duration::from_secs(5);
 
-/// DJ programs that are looked for on this machine when no source is chosen, the most trusted first.
-const FOUND_BY_THEMSELVES: &[SourceKind] =
-    &[SourceKind::VirtualDj, SourceKind::Mixxx, SourceKind::Serato, SourceKind::Djay, SourceKind::Djuced];
+/// DJ programs whose files are looked for on this machine, the most trusted first.
+const FOUND_BY_THEMSELVES: &[SourceKind] = &[
+    SourceKind::VirtualDj,
+    SourceKind::Mixxx,
+    SourceKind::Serato,
+    SourceKind::Djay,
+    SourceKind::Djuced,
+    SourceKind::Rekordbox,
+];
+
+/// Those of them that are looked for when no source is chosen.
+fn found_by_themselves(settings: &Settings) -> Vec<SourceKind> {
+    // Without the key to its database, finding rekordbox would help nobody who does not use it.
+    let has_key = settings.rekordbox.key.is_some();
+    let kinds = FOUND_BY_THEMSELVES.iter().copied();
+    kinds.filter(|kind| *kind != SourceKind::Rekordbox || has_key).collect()
+}
 
 /// Follows the sources that the settings name, from what was known before. Must be called inside a tokio runtime.
 ///
@@ -109,7 +137,7 @@ pub fn open(
         ([], Some(path)) => {
             opening.follow(opening.at_path(guessed(path), path)?, "the chosen path looks like it")?
         }
-        ([], None) => opening.search(FOUND_BY_THEMSELVES),
+        ([], None) => opening.search(&found_by_themselves(settings)),
         (kinds, path) => {
             // The path is that of the first one that needs one.
             let mut path = path.as_deref();
@@ -133,7 +161,7 @@ pub fn is_source_here(settings: &Settings) -> bool {
     let places = Places::of_this_machine();
     settings.path.is_some()
         || !settings.source.kinds().is_empty()
-        || FOUND_BY_THEMSELVES.iter().any(|kind| is_here(*kind, &places))
+        || found_by_themselves(settings).into_iter().any(|kind| is_here(kind, &places))
 }
 
 /// What is needed to follow sources.
@@ -157,6 +185,7 @@ impl Opening {
             SourceKind::Serato => self.serato(serato::Home::of_path(path)),
             SourceKind::Djay => self.djay(path),
             SourceKind::Djuced => self.djuced(path),
+            SourceKind::Rekordbox => self.rekordbox(path),
             SourceKind::M3u => Box::new(List::at(path)?),
             SourceKind::Text => Box::new(TextFile::at(path, self.settings.text)?),
             _ => anyhow::bail!("the source {kind} reads no files"),
@@ -171,6 +200,7 @@ impl Opening {
             SourceKind::Serato => serato::Home::find(&self.places).map(|home| self.serato(home)),
             SourceKind::Djay => djay::find(&self.places).map(|folder| self.djay(&folder)),
             SourceKind::Djuced => djuced::find(&self.places).map(|folder| self.djuced(&folder)),
+            SourceKind::Rekordbox => rekordbox::find(&self.places).map(|path| self.rekordbox(&path)),
             _ => None,
         }
     }
@@ -194,6 +224,10 @@ impl Opening {
     fn djuced(&self, path: &Path) -> Box<dyn Files> {
         let decks = Decks::new(self.settings.deck_mode, &self.settings.ignored_decks);
         Box::new(Djuced::at(path, decks, self.catch_up.clone()))
+    }
+
+    fn rekordbox(&self, path: &Path) -> Box<dyn Files> {
+        Box::new(Rekordbox::at(path, self.settings.rekordbox.key.as_ref(), self.catch_up.clone()))
     }
 
     /// Looks at the files on a thread of their own.
@@ -231,7 +265,10 @@ impl Opening {
                 let decks = Ears::of_decks(kind, deck_mode, &ignored_decks);
                 self.run(stagelinq::run(stagelinq, voice, decks));
             }
-            SourceKind::Icecast => self.run(icecast::run(icecast, voice, players())),
+            SourceKind::Icecast => {
+                let collection = Collection::of(icecast.collection.clone(), &self.places);
+                self.run(icecast::run(icecast, collection, voice, players()));
+            }
             #[cfg(target_os = "linux")]
             SourceKind::Mpris => self.run(mpris::run(mpris, voice, players())),
             #[cfg(not(target_os = "linux"))]
@@ -246,6 +283,7 @@ impl Opening {
             | SourceKind::Serato
             | SourceKind::Djay
             | SourceKind::Djuced
+            | SourceKind::Rekordbox
             | SourceKind::M3u
             | SourceKind::Text => anyhow::bail!("the source {kind} reads files"),
         }
@@ -311,6 +349,7 @@ fn is_here(kind: SourceKind, places: &Places) -> bool {
         SourceKind::Serato => serato::Home::find(places).is_some(),
         SourceKind::Djay => djay::find(places).is_some(),
         SourceKind::Djuced => djuced::find(places).is_some(),
+        SourceKind::Rekordbox => rekordbox::find(places).is_some(),
         _ => false,
     }
 }
@@ -329,6 +368,8 @@ fn guessed(path: &Path) -> SourceKind {
         SourceKind::Djay
     } else if djuced::is_djuced(path) {
         SourceKind::Djuced
+    } else if rekordbox::is_rekordbox(path) {
+        SourceKind::Rekordbox
     } else if name == "tracklist.txt" || (in_history && m3u::is_list(&name)) {
         SourceKind::VirtualDj
     } else if m3u::is_list(&name) {
@@ -365,6 +406,7 @@ mod tests {
             ("serato", "master.sqlite", SourceKind::Serato),
             ("djay", "MediaLibrary.db", SourceKind::Djay),
             ("djuced", "DJUCED.db", SourceKind::Djuced),
+            ("rekordbox", "master.db", SourceKind::Rekordbox),
         ] {
             fs::create_dir_all(dir.path().join(folder)).expect("made");
             fs::write(dir.path().join(folder).join(database), "").expect("written");

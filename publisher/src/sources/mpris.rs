@@ -265,7 +265,7 @@ fn sound(properties: &HashMap<String, OwnedValue>, owner: &str) -> Option<Sound>
         _ => key(&track),
     };
     let key = format!("{owner}|{}|{what}", field("mpris:trackid").unwrap_or_default());
-    is_named.then_some(Sound { track, location, level, key })
+    is_named.then_some(Sound { track, location, comment: None, level, key })
 }
 
 fn plain<'a, 'b>(value: &'a Value<'b>) -> &'a Value<'b> {

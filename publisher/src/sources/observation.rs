@@ -15,6 +15,7 @@ pub enum SourceKind {
     Serato,
     Djay,
     Djuced,
+    Rekordbox,
     M3u,
     StagelinQ,
     Icecast,
@@ -38,6 +39,7 @@ impl SourceKind {
         Self::Serato,
         Self::Djay,
         Self::Djuced,
+        Self::Rekordbox,
         Self::M3u,
         Self::StagelinQ,
         Self::Icecast,
@@ -56,6 +58,7 @@ impl SourceKind {
             Self::Serato => "serato",
             Self::Djay => "djay",
             Self::Djuced => "djuced",
+            Self::Rekordbox => "rekordbox",
             Self::M3u => "m3u",
             Self::StagelinQ => "stagelinq",
             Self::Icecast => "icecast",
@@ -75,6 +78,7 @@ impl SourceKind {
             Self::Serato => "Serato",
             Self::Djay => "djay Pro",
             Self::Djuced => "DJUCED",
+            Self::Rekordbox => "rekordbox",
             Self::M3u => "a playlist",
             Self::StagelinQ => "Engine OS players",
             Self::Icecast => "a broadcast",
@@ -93,6 +97,7 @@ impl SourceKind {
             | Self::Serato
             | Self::Djay
             | Self::Djuced
+            | Self::Rekordbox
             | Self::M3u
             | Self::Text => true,
             Self::VirtualDjLive

@@ -193,7 +193,8 @@ pub(super) fn moment_ms(row: &Row<'_>, column: &str) -> Option<i64> {
         return unix_ms(number);
     }
     let text = text(row, column)?;
-    let moment = text.parse::<Timestamp>().ok();
+    // Some write a space before the offset.
+    let moment = text.replacen(" +", "+", 1).parse::<Timestamp>().ok();
     let moment = moment.or_else(|| {
         let civil: DateTime = text.parse().ok()?;
         civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())

@@ -151,7 +151,7 @@ impl<'a> Desk<'a> {
             track.title = Some(title);
             track.artist = track.artist.or(artist);
         }
-        let sound = Sound { track, location, level, key };
+        let sound = Sound { track, location, comment: None, level, key };
         self.decks.insert(number, sound.clone());
         Ok(Some(sound))
     }

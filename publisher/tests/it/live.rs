@@ -136,6 +136,46 @@ async fn broadcasts_of_every_kind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn traktors_collection_adds_what_a_broadcast_leaves_out() {
+    let documents = tempfile::tempdir().expect("a folder");
+    let version = documents.path().join("Native Instruments/Traktor 4.0.2");
+    std::fs::create_dir_all(&version).expect("made");
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/traktor/mac/collection.nml");
+    let nml = std::fs::read_to_string(sample).expect("it is there");
+    std::fs::write(version.join("collection.nml"), &nml).expect("written");
+    let stop = CancellationToken::new();
+    let icecast = Icecast { port: 0, ..Icecast::default() };
+    let settings = Settings { source: SourceKind::Icecast.into(), icecast, ..Settings::default() };
+    let places = Places { documents: Some(documents.path().to_owned()), ..Places::default() };
+    let mut sources = follow_with(&settings, places, &stop);
+    let address = waiting(&mut sources).await;
+    let known = async |sources: &mut Sources, line: &str| {
+        let first = play(sources).await;
+        let mut last = first.clone();
+        // At once, or a moment later the same play again.
+        while last.track.bpm.is_none() {
+            last = play(sources).await;
+        }
+        assert_eq!((last.track.line().as_str(), &last.identity), (line, &first.identity));
+        last
+    };
+    let sender = broadcast(&address, "Glass Tide", VORBIS);
+    let play = known(&mut sources, "Nova Harbor – Glass Tide").await;
+    assert_eq!((play.track.bpm, play.track.key.as_deref()), (Some(124.0), Some("F#m")));
+    assert_eq!(
+        (play.track.album.as_deref(), play.comment.as_deref()),
+        (Some("Shore & Sea"), Some("peak time"))
+    );
+    drop(sender);
+    waiting(&mut sources).await;
+    // Traktor has written it anew.
+    std::fs::write(version.join("collection.nml"), nml.replace("Glass Tide", "Low Sun")).expect("written");
+    let _sender = broadcast(&address, "Low Sun", VORBIS);
+    known(&mut sources, "Nova Harbor – Low Sun").await;
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn titles_beside_a_broadcast() {
     let stop = CancellationToken::new();
     let (mut sources, address) = icecast(Some("pw"), &stop).await;

@@ -7,5 +7,6 @@ mod history;
 mod journal;
 #[cfg(target_os = "linux")]
 mod live;
+mod rekordbox;
 mod source;
 mod writer;

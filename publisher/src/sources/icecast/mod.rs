@@ -20,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 use self::metadata::{LeadingTag, Update};
 use self::ogg::Ogg;
 use self::request::{Body, HEAD_BYTES_MAX, Request, Wish};
-use super::live::{Ears, Sound, Voice, listener};
+use super::live::{Ears, Sound, Voice, key, listener};
+use super::traktor::nml::Entry;
+use super::traktor::{self, Answer, Asker, Collection};
 use crate::settings::Icecast;
 
 /// A DJ has one broadcast and its updates. A connection beyond these is closed at once; programs try again.
@@ -36,8 +38,10 @@ const UPDATED: &str = "<?xml version=\"1.0\"?>\n<iceresponse><message>Metadata u
     <return>1</return></iceresponse>\n";
 
 /// Receives broadcasts until dropped.
-pub(super) async fn run(settings: Icecast, voice: Voice, ears: Ears) {
-    let mut station = Station { voice, ears, place: String::new(), on_air: None };
+pub(super) async fn run(settings: Icecast, collection: Collection, voice: Voice, ears: Ears) {
+    let (asker, mut answers) = traktor::open(collection);
+    let mut station =
+        Station { voice, ears, place: String::new(), on_air: None, asker, heard: None, known: None };
     let address = SocketAddr::new(settings.host, settings.port);
     if !address.ip().is_loopback() && settings.password.is_none() {
         tracing::warn!(%address, "broadcasts are received without a password; whoever reaches the port may send");
@@ -54,6 +58,7 @@ pub(super) async fn run(settings: Icecast, voice: Voice, ears: Ears) {
             // What a connection said comes before its end.
             biased;
             Some(saying) = sayings.recv() => station.take(saying).await,
+            Some(answer) = answers.recv() => station.learn(answer).await,
             Some(ended) = connections.join_next_with_id(), if !connections.is_empty() => {
                 station.gone(ended.map_or_else(|error| error.id(), |(id, ())| id)).await;
             }
@@ -100,6 +105,11 @@ struct Station {
     ears: Ears,
     place: String,
     on_air: Option<OnAir>,
+    asker: Asker,
+    /// The newest track as its sender said it.
+    heard: Option<Track>,
+    /// What a collection says of that one.
+    known: Option<Entry>,
 }
 
 struct OnAir {
@@ -129,7 +139,7 @@ impl Station {
                 if let Some(before) = self.on_air.replace(OnAir { id, mount, end }) {
                     before.end.cancel();
                 }
-                self.ears.forget();
+                self.forget();
                 self.voice.found(what, why).await;
             }
             Saying::Comment { id, track } => {
@@ -154,16 +164,44 @@ impl Station {
 
     /// The newest track replaces the one before as a whole: what it lacks was not of it.
     async fn hear(&mut self, track: Track) {
+        if self.heard.as_ref().map(key) != Some(key(&track)) {
+            self.known = None;
+            self.asker.ask(&track);
+        }
+        self.heard = Some(track);
+        self.tell().await;
+    }
+
+    /// More is known of a track, if it still is the newest.
+    async fn learn(&mut self, (track, entry): Answer) {
+        if self.heard.as_ref().map(key) == Some(key(&track)) {
+            self.known = Some(entry);
+            self.tell().await;
+        }
+    }
+
+    async fn tell(&mut self) {
+        let Some(track) = self.heard.clone() else { return };
+        let mut sound = Sound::of(track);
+        if let Some(known) = &self.known {
+            known.fill(&mut sound);
+        }
         let now_ms = now_ms();
-        self.ears.hear(now_ms, 0, Some(Sound::of(track)));
+        self.ears.hear(now_ms, 0, Some(sound));
         if let Some(event) = self.ears.news(now_ms) {
             self.voice.say(event).await;
         }
     }
 
+    /// What comes next is of another broadcast.
+    fn forget(&mut self) {
+        self.ears.forget();
+        (self.heard, self.known) = (None, None);
+    }
+
     async fn gone(&mut self, id: tokio::task::Id) {
         if self.on_air.take_if(|on_air| on_air.id == id).is_some() {
-            self.ears.forget();
+            self.forget();
             self.nobody().await;
         }
     }

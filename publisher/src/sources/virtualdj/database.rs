@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use crate::sources::observation::{Location, Observation};
+use crate::sources::xml::{Elements, values};
 use crate::sources::{decode, playlist};
 
 /// A song with all its cue points fits in.
@@ -128,20 +128,12 @@ fn song_at(xml: &mut (impl Read + Seek), at: u64) -> io::Result<Option<Song>> {
 
 /// Calls `each` with every song and where it begins, until it says no or the text ends or stops making sense.
 fn songs(xml: impl Read, mut each: impl FnMut(u64, Song) -> bool) {
-    let mut reader =
-        Reader::from_reader(BufReader::with_capacity(1 << 16, Utf8 { bytes: xml, cut: Vec::new() }));
-    let config = reader.config_mut();
-    config.check_end_names = false;
-    config.allow_unmatched_ends = true;
-    config.allow_dangling_amp = true;
-    let mut buffer = Vec::new();
+    let mut elements = Elements::of(xml);
     let mut open: Option<(u64, Song)> = None;
     let mut comment: Option<String> = None;
-    loop {
-        let at = reader.buffer_position();
-        buffer.clear();
-        match reader.read_event_into(&mut buffer) {
-            Ok(Event::Start(tag)) if tag.name().as_ref() == "Song" => {
+    while let Some((at, event)) = elements.next() {
+        match event {
+            Event::Start(tag) if tag.name().as_ref() == "Song" => {
                 // A song that was never closed counts too.
                 if let Some((at, song)) = open.replace((at, song(&tag)))
                     && !each(at, song)
@@ -149,41 +141,40 @@ fn songs(xml: impl Read, mut each: impl FnMut(u64, Song) -> bool) {
                     return;
                 }
             }
-            Ok(Event::Empty(tag)) if tag.name().as_ref() == "Song" => {
+            Event::Empty(tag) if tag.name().as_ref() == "Song" => {
                 if !each(at, song(&tag)) {
                     return;
                 }
             }
-            Ok(Event::End(tag)) if tag.name().as_ref() == "Song" => {
+            Event::End(tag) if tag.name().as_ref() == "Song" => {
                 if let Some((at, song)) = open.take()
                     && !each(at, song)
                 {
                     return;
                 }
             }
-            Ok(Event::Start(tag)) if tag.name().as_ref() == "Comment" => comment = Some(String::new()),
-            Ok(Event::End(tag)) if tag.name().as_ref() == "Comment" => {
+            Event::Start(tag) if tag.name().as_ref() == "Comment" => comment = Some(String::new()),
+            Event::End(tag) if tag.name().as_ref() == "Comment" => {
                 if let (Some((_, song)), Some(text)) = (&mut open, comment.take()) {
                     song.comment = decode::field(&text);
                 }
             }
-            Ok(Event::Start(tag) | Event::Empty(tag)) => {
+            Event::Start(tag) | Event::Empty(tag) => {
                 if let Some((_, song)) = &mut open {
                     tags(song, &tag);
                 }
             }
-            Ok(Event::Text(text)) => {
+            Event::Text(text) => {
                 if let Some(comment) = &mut comment {
                     comment.push_str(&decode::line(text.as_bytes()));
                 }
             }
-            Ok(Event::GeneralRef(name)) => {
+            Event::GeneralRef(name) => {
                 if let Some(comment) = &mut comment {
                     comment.push_str(&playlist::unescaped(&format!("&{};", decode::line(name.as_bytes()))));
                 }
             }
-            Ok(Event::Eof) | Err(_) => break,
-            Ok(_) => {}
+            _ => {}
         }
     }
     if let Some((at, song)) = open {
@@ -223,17 +214,6 @@ fn tags(song: &mut Song, tag: &BytesStart<'_>) {
     }
 }
 
-fn values(tag: &BytesStart<'_>) -> Vec<(String, String)> {
-    let mut attributes = tag.attributes();
-    let readable = attributes.with_checks(false).flatten();
-    readable
-        .map(|attribute| {
-            let value = playlist::unescaped(&decode::line(attribute.value.as_bytes()));
-            (attribute.key.as_ref().to_owned(), value)
-        })
-        .collect()
-}
-
 /// The library counts seconds per beat; some tags count beats per minute.
 fn bpm(text: &str) -> Option<f64> {
     let value: f64 = text.replace(',', ".").parse().ok()?;
@@ -253,47 +233,6 @@ fn hash(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
-}
-
-/// Bytes with all that is not UTF-8 replaced, one for one: a single bad tag would end the reading of a whole library,
-/// and offsets must stay true.
-struct Utf8<R> {
-    bytes: R,
-    /// The start of a character whose rest is still to be read.
-    cut: Vec<u8>,
-}
-
-impl<R: Read> Read for Utf8<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let cut = self.cut.len();
-            if buffer.len() <= cut {
-                return Err(io::Error::from(io::ErrorKind::InvalidInput));
-            }
-            buffer[..cut].copy_from_slice(&self.cut);
-            let read = self.bytes.read(&mut buffer[cut..])?;
-            self.cut.clear();
-            let mut length = cut + read;
-            let mut checked = 0;
-            while let Err(error) = std::str::from_utf8(&buffer[checked..length]) {
-                let bad = checked + error.valid_up_to();
-                match error.error_len() {
-                    Some(bytes) => {
-                        buffer[bad..bad + bytes].fill(b'?');
-                        checked = bad + bytes;
-                    }
-                    None if read == 0 => buffer[bad..length].fill(b'?'),
-                    None => {
-                        self.cut.extend_from_slice(&buffer[bad..length]);
-                        length = bad;
-                    }
-                }
-            }
-            if length > 0 || read == 0 {
-                return Ok(length);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,194 @@
+//! An encrypted database of another program: its files are read as they lie there, decrypted in memory, and asked there. Nothing
+//! of the program's is locked or written, and nothing in the clear reaches a disk.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use config::Secret;
+use rusqlite::{Connection, MAIN_DB};
+
+use super::sqlcipher::{BadPage, Fault, Keys, Log, PAGE_BYTES, Plain, SALT_BYTES};
+use crate::sources::folder::{self, Listed};
+
+/// A database that is larger is not read: it would have to fit into memory. A hundred thousand tracks fit.
+const DATABASE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Programs put the log into the database long before.
+const LOG_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Reading takes as long as the database is large, and a program that notes a play writes several times.
+const SETTLED_MS: i64 = 3_000;
+/// What was written during the reading may have the same time on it as what was read.
+const SAME_INSTANT_MS: i64 = 2_000;
+const IN_USE_MS: i64 = 200;
+/// A database that could not be read is tried again after this, also if nothing has changed.
+const FAILED_MS: i64 = 30_000;
+
+/// The database, and when to read it again.
+#[derive(Debug)]
+pub(super) struct Locked {
+    path: PathBuf,
+    key: Secret,
+    /// Derived once: that takes time.
+    keys: Option<Keys>,
+    /// Its files as they were when it was read last.
+    files: Option<[Option<Listed>; 3]>,
+    /// They may have changed after the reading without a trace.
+    is_recent: bool,
+    failed: Option<String>,
+    looked_ms: i64,
+    wait_ms: i64,
+}
+
+/// Why it cannot be asked.
+#[derive(Debug)]
+enum Refusal {
+    /// It is being written.
+    InUse,
+    No(String),
+}
+
+impl Locked {
+    pub fn at(path: PathBuf, key: Secret) -> Self {
+        Self {
+            path,
+            key,
+            keys: None,
+            files: None,
+            is_recent: false,
+            failed: None,
+            looked_ms: i64::MIN,
+            wait_ms: 0,
+        }
+    }
+
+    /// What the query finds; nothing while nothing can have changed, or while the program is writing.
+    ///
+    /// # Errors
+    /// There is no such database, the key does not open it, or it is none that we know.
+    pub fn read<T>(
+        &mut self,
+        now_ms: i64,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> io::Result<Option<T>> {
+        // Before the reading: what is written meanwhile is a change for the next look.
+        let files = self.listed()?;
+        // A clock that was put back must not keep us waiting.
+        let waits = (0..self.wait_ms).contains(&now_ms.saturating_sub(self.looked_ms));
+        let is_same = self.files.as_ref() == Some(&files);
+        if waits || (is_same && !self.is_recent) {
+            match &self.failed {
+                Some(why) if waits || is_same => return Err(io::Error::other(why.clone())),
+                _ => return Ok(None),
+            }
+        }
+        self.looked_ms = now_ms;
+        let found = self.connection(&files).and_then(|connection| {
+            query(&connection).map_err(|error| Refusal::No(format!("its database cannot be read: {error}")))
+        });
+        match found {
+            Ok(found) => {
+                let newest_ms = files.iter().flatten().map(|file| file.modified_ms).max().unwrap_or_default();
+                self.is_recent = now_ms.saturating_sub(newest_ms) < SAME_INSTANT_MS;
+                (self.files, self.failed, self.wait_ms) = (Some(files), None, SETTLED_MS);
+                Ok(Some(found))
+            }
+            Err(Refusal::InUse) => {
+                self.wait_ms = IN_USE_MS;
+                Ok(None)
+            }
+            Err(Refusal::No(why)) => {
+                (self.files, self.failed, self.wait_ms) = (None, Some(why.clone()), FAILED_MS);
+                Err(io::Error::other(why))
+            }
+        }
+    }
+
+    /// When `read` wants to look without any change.
+    pub fn wake_ms(&self) -> Option<i64> {
+        let is_wanted = self.is_recent || self.wait_ms == IN_USE_MS;
+        is_wanted.then(|| self.looked_ms.saturating_add(self.wait_ms))
+    }
+
+    /// The database's file, its log, and what would take back half a change.
+    fn listed(&self) -> io::Result<[Option<Listed>; 3]> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let look = |ending: &str| folder::look(folder, &format!("{name}{ending}"));
+        let main = look("")?.ok_or(io::ErrorKind::NotFound)?;
+        Ok([Some(main), look("-wal")?, look("-journal")?.filter(|journal| journal.size_bytes > 0)])
+    }
+
+    /// The database in memory, as it was when its files were these.
+    fn connection(&mut self, files: &[Option<Listed>; 3]) -> Result<Connection, Refusal> {
+        let [Some(main), _, None] = files else { return Err(Refusal::InUse) };
+        let no = |error: io::Error| Refusal::No(error.to_string());
+        // The log first: what of it is put into the database meanwhile is the same there.
+        let log = Log::of(self.log()?);
+        let mut file = File::open(&self.path).map_err(no)?;
+        let keys = self.keys(&mut file)?;
+        let in_file = main.size_bytes / PAGE_BYTES as u64;
+        let count = log.count().map_or(in_file, u64::from);
+        if count * PAGE_BYTES as u64 > DATABASE_BYTES_MAX {
+            return Err(Refusal::No(format!("its database is larger than {} MB", DATABASE_BYTES_MAX >> 20)));
+        }
+        let (count, bytes) = (count as u32, count as usize * PAGE_BYTES);
+        let mut plain = Plain::of(&keys, BufReader::with_capacity(1 << 18, file), &log, count);
+        let mut connection = Connection::open_in_memory().map_err(refusal)?;
+        let taken = connection.deserialize_read_exact(MAIN_DB, &mut plain, bytes, true);
+        let fault = plain.fault();
+        self.keys = Some(keys);
+        // A page may be half written, or newer than the others.
+        if self.listed().map_err(no)?[0].as_ref() != Some(main) {
+            return Err(Refusal::InUse);
+        }
+        match fault {
+            Some(Fault::Page(BadPage(1))) => {
+                return Err(Refusal::No(
+                    "the key does not open its database: see [publisher.rekordbox] in the configuration"
+                        .to_owned(),
+                ));
+            }
+            Some(Fault::Page(page)) => return Err(Refusal::No(format!("its database is damaged: {page}"))),
+            Some(Fault::File(error)) => return Err(no(error)),
+            None => taken.map_err(refusal)?,
+        }
+        connection.pragma_update(None, "query_only", true).map_err(refusal)?;
+        Ok(connection)
+    }
+
+    fn log(&self) -> Result<Vec<u8>, Refusal> {
+        let mut path = self.path.clone().into_os_string();
+        path.push("-wal");
+        let bytes = match File::open(path) {
+            Ok(file) => {
+                let mut bytes = Vec::new();
+                file.take(LOG_BYTES_MAX + 1).read_to_end(&mut bytes).map(|_| bytes)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        };
+        let bytes = bytes.map_err(|error| Refusal::No(error.to_string()))?;
+        if bytes.len() as u64 > LOG_BYTES_MAX {
+            return Err(Refusal::No(format!("its database's log is larger than {} MB", LOG_BYTES_MAX >> 20)));
+        }
+        Ok(bytes)
+    }
+
+    /// The keys for the salt with which the file begins; the file is at its beginning before and after it.
+    fn keys(&mut self, file: &mut File) -> Result<Keys, Refusal> {
+        let mut salt = [0; SALT_BYTES];
+        let read = file.read_exact(&mut salt).and_then(|()| io::Seek::rewind(file));
+        if read.is_err() {
+            // It is being made.
+            return Err(Refusal::InUse);
+        }
+        match self.keys.take() {
+            Some(keys) if *keys.salt() == salt => Ok(keys),
+            _ => Ok(Keys::derive(self.key.reveal(), salt)),
+        }
+    }
+}
+
+fn refusal(error: rusqlite::Error) -> Refusal {
+    Refusal::No(format!("its database cannot be read: {error}"))
+}
