@@ -55,6 +55,8 @@ pub struct Settings {
     pub icecast: Icecast,
     /// Whom the source `mpris` listens to.
     pub mpris: Mpris,
+    /// Whom the source `smtc` listens to.
+    pub smtc: Smtc,
     /// Where the source `virtualdj-live` asks.
     pub virtualdj_live: VirtualDjLive,
     /// Where the source `jriver` asks.
@@ -174,6 +176,33 @@ impl Default for Mpris {
     }
 }
 
+/// Whom the source `smtc` listens to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Smtc {
+    /// Names of players in the media controls of Windows. Browsers are none by default: each of their tabs would be heard.
+    pub players: Vec<String>,
+}
+
+impl Default for Smtc {
+    fn default() -> Self {
+        let players = [
+            "spotify",
+            "foobar2000",
+            "musicbee",
+            "aimp",
+            "winamp",
+            "itunes",
+            "applemusicwin",
+            "zunemusic",
+            "tidal",
+            "deezer",
+            "djay",
+        ];
+        Self { players: players.map(str::to_owned).to_vec() }
+    }
+}
+
 impl Default for Icecast {
     fn default() -> Self {
         Self { host: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 8000, password: None, collection: None }
@@ -262,6 +291,7 @@ impl Default for Settings {
             rekordbox: Rekordbox::default(),
             icecast: Icecast::default(),
             mpris: Mpris::default(),
+            smtc: Smtc::default(),
             virtualdj_live: VirtualDjLive::default(),
             jriver: JRiver::default(),
             http: Input::default(),

@@ -48,6 +48,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rusqlite", &["pika-publisher"]),
     ("tray-icon", &["pika-publisher"]),
     ("zbus", &["pika-publisher"]),
+    ("windows", &["pika-publisher"]),
+    ("quick-xml", &["pika-publisher"]),
+    ("aes", &["pika-publisher"]),
+    ("cbc", &["pika-publisher"]),
     // The domain does nothing: no runtime, no clock.
     (
         "tokio",

@@ -21,6 +21,8 @@ pub mod playlist;
 pub mod rekordbox;
 mod rows;
 pub mod serato;
+#[cfg_attr(not(any(windows, test)), expect(dead_code, reason = "only Windows has sessions to read"))]
+mod smtc;
 mod sqlite;
 pub mod stagelinq;
 mod still;
@@ -246,6 +248,7 @@ impl Opening {
         let Settings {
             icecast,
             mpris,
+            smtc,
             virtualdj_live,
             jriver,
             http,
@@ -275,6 +278,13 @@ impl Opening {
             SourceKind::Mpris => {
                 let _ = mpris;
                 anyhow::bail!("the source {kind} asks players on a Linux desktop, and this is none")
+            }
+            #[cfg(windows)]
+            SourceKind::Smtc => self.run(smtc::run(smtc, voice, players())),
+            #[cfg(not(windows))]
+            SourceKind::Smtc => {
+                let _ = smtc;
+                anyhow::bail!("the source {kind} asks players on a Windows desktop, and this is none")
             }
             SourceKind::JRiver => self.run(jriver::Asker::new(jriver)?.run(voice, players())),
             SourceKind::Input => self.run(input::run(http, voice, players())),

@@ -20,6 +20,7 @@ pub enum SourceKind {
     StagelinQ,
     Icecast,
     Mpris,
+    Smtc,
     JRiver,
     Input,
     Text,
@@ -44,6 +45,7 @@ impl SourceKind {
         Self::StagelinQ,
         Self::Icecast,
         Self::Mpris,
+        Self::Smtc,
         Self::JRiver,
         Self::Input,
         Self::Text,
@@ -63,6 +65,7 @@ impl SourceKind {
             Self::StagelinQ => "stagelinq",
             Self::Icecast => "icecast",
             Self::Mpris => "mpris",
+            Self::Smtc => "smtc",
             Self::JRiver => "jriver",
             Self::Input => "http",
             Self::Text => "text",
@@ -83,6 +86,7 @@ impl SourceKind {
             Self::StagelinQ => "Engine OS players",
             Self::Icecast => "a broadcast",
             Self::Mpris => "a music player",
+            Self::Smtc => "a music player on Windows",
             Self::JRiver => "JRiver",
             Self::Input => "a program that tells us",
             Self::Text => "a text file",
@@ -104,6 +108,7 @@ impl SourceKind {
             | Self::StagelinQ
             | Self::Icecast
             | Self::Mpris
+            | Self::Smtc
             | Self::JRiver
             | Self::Input => false,
         }
