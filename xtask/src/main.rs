@@ -40,11 +40,22 @@ enum Chore {
     Fault(Fault),
     /// A DJ's night at many times its speed, with the usual accidents: the archive has to be the history
     Night(Night),
+    /// Real DJ programs with the real publisher: what is too large, or too slow to start, for the tests
+    Lab {
+        #[command(subcommand)]
+        what: Lab,
+    },
     /// Measures; prints, never fails on a figure
     Bench {
         #[command(subcommand)]
         what: bench::Bench,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Lab {
+    /// Mixxx on a screen that nobody sees, with a sound server that plays to nobody
+    Mixxx,
 }
 
 /// The seed repeats the schedule.
@@ -84,6 +95,7 @@ fn main() -> ExitCode {
         Chore::Fuzz(fuzz) => fuzz::run(&fuzz),
         Chore::Fault(fault) => bad_night("fault", fault.seed, &[fault.faults, fault.desks, fault.dancers]),
         Chore::Night(night) => bad_night("night", night.seed, &[night.minutes, night.speed, night.faults]),
+        Chore::Lab { what: Lab::Mixxx } => lab("mixxx", tools::MIXXX),
         Chore::Bench { what } => bench::run(what),
     };
     match outcome {
@@ -111,6 +123,15 @@ fn bad_night(example: &str, seed: Option<u64>, numbers: &[u64]) -> anyhow::Resul
     let plan: Vec<String> = [seed].iter().chain(numbers).map(u64::to_string).collect();
     let mut arguments = vec!["run", "--quiet", "--package", "pika-e2e", "--example", example, "--"];
     arguments.extend(plan.iter().map(String::as_str));
+    cargo_with(&arguments, &[("PIKA_BIN", &executable.to_string_lossy())])
+}
+
+/// Runs an example that starts a DJ program and the executable.
+fn lab(example: &str, programs: &[tools::Tool]) -> anyhow::Result<()> {
+    tools::install(programs)?;
+    cargo(&["build", "--package", "pika"])?;
+    let executable = target().join("debug/pika");
+    let arguments = ["run", "--quiet", "--package", "pika-e2e", "--example", example];
     cargo_with(&arguments, &[("PIKA_BIN", &executable.to_string_lossy())])
 }
 

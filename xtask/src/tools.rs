@@ -37,11 +37,27 @@ pub const TESTS: &[Tool] = &[
     Tool { program: "dbus-run-session", package: "dbus" },
     Tool { program: "mpv", package: "mpv" },
     Tool { program: "mpris.so", package: "mpv-mpris" },
+    // Another one, and the same of it.
+    Tool { program: "vlc", package: "vlc-bin" },
+    Tool { program: "libdbus_plugin.so", package: "vlc-plugin-base" },
     // Clients of the examples in docs/integrating.md.
     Tool { program: "node", package: "nodejs" },
     Tool { program: "npm", package: "npm" },
     Tool { program: "python3", package: "python3" },
     Tool { program: "pip3", package: "python3-pip" },
+];
+
+/// What the lab with Mixxx needs.
+pub const MIXXX: &[Tool] = &[
+    Tool { program: "mixxx", package: "mixxx" },
+    Tool { program: "Xvfb", package: "xvfb" },
+    Tool { program: "xdotool", package: "xdotool" },
+    Tool { program: "import", package: "imagemagick" },
+    Tool { program: "jackd", package: "jackd2" },
+    Tool { program: "dbus-run-session", package: "dbus" },
+    Tool { program: "sqlite3", package: "sqlite3" },
+    Tool { program: "ffmpeg", package: "ffmpeg" },
+    Tool { program: "mosquitto_sub", package: "mosquitto-clients" },
 ];
 
 /// What the examples for JavaScript and Python import, what looks for barriers in pages, and what writes rekordbox's database.
@@ -92,6 +108,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
     let mut folders: Vec<PathBuf> =
         std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
     folders.extend(["/usr/sbin".into(), "/usr/lib/mpv-mpris".into()]);
+    folders.push(format!("/usr/lib/{}-linux-gnu/vlc/plugins/control", std::env::consts::ARCH).into());
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut servers: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
     servers.sort();
