@@ -1,6 +1,8 @@
 //! Real Mixxx on a screen that nobody sees, with music that a program made: what it plays is told by the real publisher. Run by
 //! `cargo xtask lab mixxx`.
 
+#![allow(clippy::unwrap_used, reason = "a lab that does not work fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

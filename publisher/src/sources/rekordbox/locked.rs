@@ -34,7 +34,7 @@ pub(super) struct Locked {
     files: Option<[Option<Listed>; 3]>,
     /// They may have changed after the reading without a trace.
     is_recent: bool,
-    failed: Option<String>,
+    failed: Option<(io::ErrorKind, String)>,
     looked_ms: i64,
     wait_ms: i64,
 }
@@ -44,7 +44,7 @@ pub(super) struct Locked {
 enum Refusal {
     /// It is being written.
     InUse,
-    No(String),
+    No(io::Error),
 }
 
 impl Locked {
@@ -72,19 +72,17 @@ impl Locked {
     ) -> io::Result<Option<T>> {
         // Before the reading: what is written meanwhile is a change for the next look.
         let files = self.listed()?;
-        // A clock that was put back must not keep us waiting.
-        let waits = (0..self.wait_ms).contains(&now_ms.saturating_sub(self.looked_ms));
         let is_same = self.files.as_ref() == Some(&files);
-        if waits || (is_same && !self.is_recent) {
-            match &self.failed {
-                Some(why) if waits || is_same => return Err(io::Error::other(why.clone())),
-                _ => return Ok(None),
-            }
+        let wait_ms = if self.failed.is_some() && is_same { FAILED_MS } else { self.wait_ms };
+        // A clock that was put back must not keep us waiting.
+        let waits = (0..wait_ms).contains(&now_ms.saturating_sub(self.looked_ms));
+        let is_read = is_same && self.failed.is_none() && !self.is_recent;
+        if waits || is_read {
+            let failed = self.failed.as_ref();
+            return failed.map_or(Ok(None), |(kind, why)| Err(io::Error::new(*kind, why.clone())));
         }
         self.looked_ms = now_ms;
-        let found = self.connection(&files).and_then(|connection| {
-            query(&connection).map_err(|error| Refusal::No(format!("its database cannot be read: {error}")))
-        });
+        let found = self.connection(&files).and_then(|connection| query(&connection).map_err(refusal));
         match found {
             Ok(found) => {
                 let newest_ms = files.iter().flatten().map(|file| file.modified_ms).max().unwrap_or_default();
@@ -96,9 +94,10 @@ impl Locked {
                 self.wait_ms = IN_USE_MS;
                 Ok(None)
             }
-            Err(Refusal::No(why)) => {
-                (self.files, self.failed, self.wait_ms) = (None, Some(why.clone()), FAILED_MS);
-                Err(io::Error::other(why))
+            Err(Refusal::No(error)) => {
+                (self.files, self.is_recent, self.wait_ms) = (Some(files), false, SETTLED_MS);
+                self.failed = Some((error.kind(), error.to_string()));
+                Err(error)
             }
         }
     }
@@ -121,15 +120,14 @@ impl Locked {
     /// The database in memory, as it was when its files were these.
     fn connection(&mut self, files: &[Option<Listed>; 3]) -> Result<Connection, Refusal> {
         let [Some(main), _, None] = files else { return Err(Refusal::InUse) };
-        let no = |error: io::Error| Refusal::No(error.to_string());
         // The log first: what of it is put into the database meanwhile is the same there.
         let log = Log::of(self.log()?);
-        let mut file = File::open(&self.path).map_err(no)?;
+        let mut file = File::open(&self.path).map_err(Refusal::No)?;
         let keys = self.keys(&mut file)?;
         let in_file = main.size_bytes / PAGE_BYTES as u64;
         let count = log.count().map_or(in_file, u64::from);
         if count * PAGE_BYTES as u64 > DATABASE_BYTES_MAX {
-            return Err(Refusal::No(format!("its database is larger than {} MB", DATABASE_BYTES_MAX >> 20)));
+            return Err(no(format!("its database is larger than {} MB", DATABASE_BYTES_MAX >> 20)));
         }
         let (count, bytes) = (count as u32, count as usize * PAGE_BYTES);
         let mut plain = Plain::of(&keys, BufReader::with_capacity(1 << 18, file), &log, count);
@@ -138,18 +136,17 @@ impl Locked {
         let fault = plain.fault();
         self.keys = Some(keys);
         // A page may be half written, or newer than the others.
-        if self.listed().map_err(no)?[0].as_ref() != Some(main) {
+        if self.listed().map_err(Refusal::No)?[0].as_ref() != Some(main) {
             return Err(Refusal::InUse);
         }
         match fault {
             Some(Fault::Page(BadPage(1))) => {
-                return Err(Refusal::No(
-                    "the key does not open its database: see [publisher.rekordbox] in the configuration"
-                        .to_owned(),
+                return Err(no(
+                    "the key does not open its database: see [publisher.rekordbox] in the configuration",
                 ));
             }
-            Some(Fault::Page(page)) => return Err(Refusal::No(format!("its database is damaged: {page}"))),
-            Some(Fault::File(error)) => return Err(no(error)),
+            Some(Fault::Page(page)) => return Err(no(format!("its database is damaged: {page}"))),
+            Some(Fault::File(error)) => return Err(Refusal::No(error)),
             None => taken.map_err(refusal)?,
         }
         connection.pragma_update(None, "query_only", true).map_err(refusal)?;
@@ -167,9 +164,9 @@ impl Locked {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
         };
-        let bytes = bytes.map_err(|error| Refusal::No(error.to_string()))?;
+        let bytes = bytes.map_err(Refusal::No)?;
         if bytes.len() as u64 > LOG_BYTES_MAX {
-            return Err(Refusal::No(format!("its database's log is larger than {} MB", LOG_BYTES_MAX >> 20)));
+            return Err(no(format!("its database's log is larger than {} MB", LOG_BYTES_MAX >> 20)));
         }
         Ok(bytes)
     }
@@ -189,6 +186,10 @@ impl Locked {
     }
 }
 
+fn no(why: impl Into<String>) -> Refusal {
+    Refusal::No(io::Error::other(why.into()))
+}
+
 fn refusal(error: rusqlite::Error) -> Refusal {
-    Refusal::No(format!("its database cannot be read: {error}"))
+    no(format!("its database cannot be read: {error}"))
 }
