@@ -142,7 +142,9 @@ fn songs(xml: impl Read, mut each: impl FnMut(u64, Song) -> bool) {
                 }
             }
             Event::Empty(tag) if tag.name().as_ref() == "Song" => {
-                if !each(at, song(&tag)) {
+                let song = song(&tag);
+                let goes_on = each(at, song);
+                if !goes_on {
                     return;
                 }
             }
