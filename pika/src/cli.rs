@@ -156,6 +156,17 @@ pub struct PublisherFlags {
 pub enum DeskCommand {
     /// Lists desks as the archive heard them last: desk, floor, app, source, clock, last heard
     List,
+    /// Lets in a DJ's laptop that asks to play here; without a code, lists those that wait
+    Pair {
+        /// The six digits that the DJ's laptop shows; they have to be read out by the DJ
+        code: Option<pairing::Code>,
+        /// Limits the desk to one floor
+        #[arg(long, requires = "code")]
+        floor: Option<FloorId>,
+        /// How long its token is good for, for example 90d or 12h
+        #[arg(long, value_parser = tokens_duration, requires = "code")]
+        expires: Option<i64>,
+    },
 }
 
 #[derive(Debug, Clone, Subcommand)]

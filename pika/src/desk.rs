@@ -11,6 +11,7 @@ use config::{Stop, stop};
 use publisher::choices::Choices;
 use publisher::controls::{Controls, controls};
 use publisher::desktop::{self, Desktop, Instance, Server, Setup, Start, Wiring};
+use publisher::secrets::{self, Kept};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
@@ -18,7 +19,7 @@ use crate::cli::{Cli, PublisherFlags};
 use crate::files::Progress;
 use crate::network;
 use crate::parts::{self, Parts};
-use crate::settings::{BusSettings, Loaded, TOKEN_FILE};
+use crate::settings::{BusSettings, Loaded};
 
 /// What has stopped is started again after this.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -145,7 +146,11 @@ impl Supervised {
             }
             fault = tokio::select! {
                 () = self.stop.cancelled() => return parts.stop().await,
-                Some(choices) = self.choices.recv() => self.keep(choices, &data).err(),
+                Some(choices) = self.choices.recv() => {
+                    let bus = loaded.as_ref().ok().and_then(|loaded| loaded.settings.section::<BusSettings>("bus").ok());
+                    // A keyring that is locked waits for the DJ.
+                    tokio::task::block_in_place(|| self.keep(choices, &data, bus.is_some_and(|bus| bus.keyring))).err()
+                }
                 error = parts.broken() => Some(error),
                 () = addresses_change(&addresses), if follows_addresses => {
                     tracing::info!("the addresses of this machine have changed; the server starts anew with them");
@@ -158,10 +163,11 @@ impl Supervised {
         }
     }
 
-    fn keep(&self, choices: Choices, data: &std::path::Path) -> anyhow::Result<()> {
-        if let Some(token) = &choices.token {
-            parts::keep_secret(&data.join(TOKEN_FILE), token.reveal())?;
-        }
+    fn keep(&self, mut choices: Choices, data: &std::path::Path, was_in_keyring: bool) -> anyhow::Result<()> {
+        choices.bus.keyring = match &choices.token {
+            Some(token) => secrets::keep(data, token)? == Kept::InKeyring,
+            None => was_in_keyring,
+        };
         choices.keep(data)
     }
 }

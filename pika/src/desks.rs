@@ -1,10 +1,14 @@
 //! `pika desk`: the desks of the event, as the archive knows them.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use archiver::EventSettings;
-use store::DeskRow;
+use config::clock::now_ms;
+use pairing::Code;
+use protocol::FloorId;
+use store::{DeskRow, LetIn, Store};
 
 use crate::archive::existing;
 use crate::settings::Loaded;
@@ -23,6 +27,71 @@ pub async fn list(loaded: &Loaded) -> anyhow::Result<()> {
     }
     let lines: String = desks.iter().map(line).collect();
     io::stdout().write_all(lines.as_bytes()).context("write to standard output")
+}
+
+/// `pika desk pair`: who waits. Codes are not shown: they are for the DJ to read out.
+pub async fn waiting(loaded: &Loaded) -> anyhow::Result<()> {
+    let event = loaded.settings.section::<EventSettings>("event")?.id;
+    let store = existing(loaded).await?;
+    let now_ms = now_ms();
+    let waiting = store.waiting_pairings(&event, now_ms).await?;
+    store.close().await;
+    if waiting.is_empty() {
+        eprintln!("no desk waits to be let in at {event}");
+    }
+    let lines: String = waiting
+        .iter()
+        .map(|asks| {
+            let name = asks.name.as_deref().map_or_else(|| "-".to_owned(), one_cell);
+            format!("{}\t{name}\tfor {} s\n", asks.desk, (now_ms - asks.created_ms).max(0) / 1000)
+        })
+        .collect();
+    io::stdout().write_all(lines.as_bytes()).context("write to standard output")
+}
+
+/// A laptop asks every few seconds whether it was let in.
+const FETCHED_WITHIN: Duration = Duration::from_secs(20);
+
+/// `pika desk pair CODE`
+pub async fn pair(
+    loaded: &Loaded,
+    code: Code,
+    floor: Option<FloorId>,
+    expires_in_ms: Option<i64>,
+) -> anyhow::Result<()> {
+    let event = loaded.settings.section::<EventSettings>("event")?.id;
+    let store = existing(loaded).await?;
+    let now_ms = now_ms();
+    let expires_ms = expires_in_ms.map(|ms| now_ms.saturating_add(ms));
+    let asks = match store.let_in(&event, &code.to_string(), floor.as_ref(), expires_ms, now_ms).await? {
+        LetIn::Done(asks) => asks,
+        LetIn::Nobody => bail!(
+            "no desk with the code {code} waits at {event}; ask the DJ to read it out once more, it is good for ten minutes"
+        ),
+        LetIn::Several => bail!("two desks show the code {code}; let both begin anew"),
+    };
+    let name = asks.name.as_deref().map(one_cell).map(|name| format!(" ({name})")).unwrap_or_default();
+    eprintln!("`{}`{name} may play at {event}; waiting until its laptop has fetched the token", asks.desk);
+    let fetched = tokio::time::timeout(FETCHED_WITHIN, fetched(&store, &asks.id)).await;
+    store.close().await;
+    match fetched {
+        Ok(token) => {
+            let token = token?;
+            eprintln!("done; its token is called `{token}`: `pika token revoke {token}` takes it back");
+        }
+        Err(_) => eprintln!("it has not fetched it yet, and can for an hour"),
+    }
+    Ok(())
+}
+
+async fn fetched(store: &Store, id: &str) -> anyhow::Result<String> {
+    loop {
+        let asks = store.pairing(id).await?.context("the desk that asked was forgotten meanwhile")?;
+        if let Some(token) = asks.token_name {
+            return Ok(token);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 fn line(row: &DeskRow) -> String {

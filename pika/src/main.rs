@@ -15,6 +15,7 @@ mod parts;
 mod settings;
 mod tokens;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -23,7 +24,7 @@ use cli::{Cli, Command, DeskCommand};
 use settings::Loaded;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(arguments()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, not errors.
@@ -39,6 +40,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// An application of macOS that is clicked gets no arguments: then it is the DJ who wants his publisher.
+fn arguments() -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let is_application =
+        std::env::current_exe().is_ok_and(|path| path.to_string_lossy().contains(".app/Contents/MacOS/"));
+    if arguments.len() == 1 && is_application {
+        arguments.push("publisher".into());
+    }
+    arguments
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
@@ -69,6 +81,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Webapp => parts::webapp(loaded).await,
             Command::Publisher(flags) => desk::headless(loaded, flags).await,
             Command::Desk(DeskCommand::List) => desks::list(&loaded).await,
+            Command::Desk(DeskCommand::Pair { code: None, .. }) => desks::waiting(&loaded).await,
+            Command::Desk(DeskCommand::Pair { code: Some(code), floor, expires }) => {
+                desks::pair(&loaded, code, floor, expires).await
+            }
             Command::Token(command) => tokens::run(&loaded, command).await,
             Command::Export(flags) => archive::export(&loaded, flags).await,
             Command::Import(flags) => archive::import(&loaded, flags).await,

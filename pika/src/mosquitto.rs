@@ -4,32 +4,14 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::fs;
-use std::num::NonZeroU32;
 use std::path::Path;
 
 use anyhow::Context;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use broker::access::Principal;
 use protocol::topic::ROOT;
-use ring::pbkdf2;
 use store::Token;
 
 use crate::contract::CHANNELS;
-
-/// Tokens are 256 random bits that nobody can guess, so the hash need not be slow. mosquitto's own default.
-const ITERATIONS: NonZeroU32 = NonZeroU32::new(101).expect("not zero");
-
-/// What mosquitto holds in place of a token: `$7$iterations$salt$hash`, PBKDF2 with SHA-512. It is made
-/// together with the token, because afterwards nobody knows that any more.
-pub fn verifier(token: &str) -> anyhow::Result<String> {
-    let mut salt = [0u8; 12];
-    getrandom::fill(&mut salt)
-        .map_err(|error| anyhow::anyhow!("the system has no randomness for a salt: {error}"))?;
-    let mut hash = [0u8; 64];
-    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA512, ITERATIONS, &salt, token.as_bytes(), &mut hash);
-    Ok(format!("$7${ITERATIONS}${}${}", STANDARD.encode(salt), STANDARD.encode(hash)))
-}
 
 /// Writes `pika.passwd` and `pika.acl` into `folder`, and prints the lines of mosquitto's configuration that
 /// name them.
@@ -217,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_verifier_is_salted() {
-        let (one, other) = (verifier("secret").unwrap(), verifier("secret").unwrap());
+        let (one, other) = (Token::verifier("secret", &[1; 12]), Token::verifier("secret", &[2; 12]));
         assert!(one.starts_with("$7$101$") && one != other);
     }
 }

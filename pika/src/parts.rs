@@ -1,6 +1,5 @@
 //! Which programs run in this process, and how they start and stop together.
 
-use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +9,7 @@ use archiver::EventSettings;
 use broker::Listeners;
 use broker::access::Tokens;
 use bus::BrokerUrl;
+use config::secret::write_private;
 use config::{Health, Secret, Stop, stop};
 use serde_json::json;
 use store::{Store, Token, TokenKind};
@@ -245,6 +245,8 @@ fn web_settings(loaded: &Loaded) -> anyhow::Result<webapp::Settings> {
     if settings.secret.is_none() {
         settings.secret = Some(kept_secret(&loaded.data.join("web.key"))?);
     }
+    // What has an address on the Internet is not looked for in a club's network.
+    settings.announce &= settings.public_url.is_none();
     Ok(settings)
 }
 
@@ -259,19 +261,8 @@ fn kept_secret(path: &Path) -> anyhow::Result<Secret> {
     if let Some(secret) = read()? {
         return Ok(secret);
     }
-    keep_secret(path, &random_token()?)?;
+    write_private(path, &random_token()?)?;
     read()?.with_context(|| format!("{} is empty", path.display()))
-}
-
-/// Writes a secret where this user alone can read it.
-pub fn keep_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
-    let new = path.with_extension("new");
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).truncate(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(&new).and_then(|mut file| file.write_all(secret.as_bytes()));
-    written.and_then(|()| std::fs::rename(&new, path)).with_context(|| format!("write {}", path.display()))
 }
 
 /// Without a certificate there is nothing to listen for on the ports with TLS.

@@ -29,9 +29,6 @@ pub const SECTIONS: &[&str] = &[
     "health",
 ];
 
-/// Where the token for somebody else's server is kept.
-pub const TOKEN_FILE: &str = "server.token";
-
 /// Names that other software knows too.
 const WELL_KNOWN: &[(&str, &str)] = &[
     ("DATABASE_URL", "database.url"),
@@ -70,6 +67,8 @@ pub struct BusSettings {
     /// Login, when the URL has none.
     pub name: Option<String>,
     pub token: Option<Secret>,
+    /// The token is in the keyring of this desktop, where the settings page has put it.
+    pub keyring: bool,
 }
 
 /// `[mqtt]`: where the broker listens.
@@ -198,22 +197,13 @@ impl Loaded {
         let url: BrokerUrl = url.parse().context("read bus.url (PIKA_BROKER_URL)")?;
         let token = match bus.token {
             Some(token) => Some(token),
-            None => kept_token(&self.data)?,
+            None if bus.keyring => publisher::secrets::from_keyring(&self.data)?,
+            None => publisher::secrets::from_file(&self.data)?,
         };
         Ok(match (bus.name, token) {
             (Some(name), Some(token)) if !url.has_login() => url.with_login(&name, token.reveal()),
             _ => url,
         })
-    }
-}
-
-/// The token that the DJ typed into the settings page.
-fn kept_token(data: &Path) -> anyhow::Result<Option<Secret>> {
-    let path = data.join(TOKEN_FILE);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(Secret::new(text.trim())).filter(|token| !token.reveal().is_empty())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("read the token in {}", path.display())),
     }
 }
 

@@ -14,10 +14,14 @@ const OWN_PREFIX: &str = "pika-";
 
 /// A fresh token: 256 random bits.
 pub fn random_token() -> anyhow::Result<String> {
-    let mut bytes = [0u8; 32];
+    Ok(random::<32>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0u8; N];
     getrandom::fill(&mut bytes)
         .map_err(|error| anyhow::anyhow!("the system has no randomness for a token: {error}"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(bytes)
 }
 
 /// Runs a token command against the database.
@@ -53,7 +57,7 @@ pub async fn run(loaded: &Loaded, command: TokenCommand) -> anyhow::Result<()> {
                 expires_ms: expires.map(|ms| now_ms().saturating_add(ms)),
                 revoked_ms: None,
             };
-            if !store.add_token(&row, &mosquitto::verifier(&token)?, now_ms()).await? {
+            if !store.add_token(&row, &Token::verifier(&token, &random()?), now_ms()).await? {
                 bail!(
                     "there is a token `{name}` already; revoked names are not used again, take another one"
                 );

@@ -7,6 +7,7 @@ use std::collections::{HashSet, VecDeque};
 
 use protocol::{DeskId, Play, PlayId, PlayKind};
 
+use crate::pattern::Pattern;
 use crate::sources::observation::{Arrival, Location, Observation, SourceKind, is_fresh};
 
 /// The same song reported again within this time is one play.
@@ -37,6 +38,8 @@ pub struct Skip {
     pub comment: Vec<String>,
     /// In "Artist – Title".
     pub line: Vec<String>,
+    /// In "Artist – Title", too.
+    pub pattern: Vec<Pattern>,
 }
 
 /// What is to be told, or remembered as not to be told.
@@ -285,10 +288,12 @@ impl NowPlaying {
             texts.iter().any(|text| !text.is_empty() && field.contains(&text.to_lowercase()))
         };
         let skip = &self.rules.skip;
+        let line = observation.track.line();
         observation.deck.is_some_and(|deck| self.rules.ignored_decks.contains(&deck))
             || holds(observation.track.genre.as_deref(), &skip.genre)
             || holds(observation.comment.as_deref(), &skip.comment)
-            || holds(Some(&observation.track.line()), &skip.line)
+            || holds(Some(&line), &skip.line)
+            || skip.pattern.iter().any(|pattern| pattern.is_in(&line))
     }
 
     fn wait_for(&mut self, heard: Heard, now_ms: i64) {
@@ -616,6 +621,15 @@ mod tests {
             .hears(11, vec![play("a", 10)])
             .hears(12, vec![known_better])
             .said(&["started a now", "withdrawn a now", "passed"]);
+    }
+
+    #[test]
+    fn a_pattern_hides_what_it_is_found_in() {
+        let skip = Skip { pattern: vec!["^jingle \\d+$".parse().expect("a pattern")], ..Skip::default() };
+        Night::with(Rules { skip, ..Rules::default() })
+            .hears(11, vec![play("Jingle 12", 10)])
+            .hears(31, vec![play("Jingle bells", 30)])
+            .said(&["passed", "started jingle bells now"]);
     }
 
     #[test]

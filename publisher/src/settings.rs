@@ -9,6 +9,7 @@ use protocol::FloorId;
 use serde::{Deserialize, Serialize};
 
 use crate::now_playing::{Rules, Skip};
+use crate::pattern::Pattern;
 use crate::sources::decks::DeckMode;
 use crate::sources::observation::{BadSource, SourceKind};
 
@@ -47,6 +48,8 @@ pub struct Settings {
     pub skip_comments: Vec<String>,
     /// Tracks with one of these texts in "Artist – Title" are never told.
     pub skip_texts: Vec<String>,
+    /// Tracks in whose "Artist – Title" one of these regular expressions is found are never told.
+    pub skip_patterns: Vec<Pattern>,
     /// How the file of the source `text` is read.
     pub text: TextMode,
     /// What the source `rekordbox` needs.
@@ -270,6 +273,16 @@ pub enum TextMode {
     LastLine,
 }
 
+impl TextMode {
+    /// As it stands in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::LastLine => "last_line",
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -287,6 +300,7 @@ impl Default for Settings {
             skip_genres: Vec::new(),
             skip_comments: Vec::new(),
             skip_texts: Vec::new(),
+            skip_patterns: Vec::new(),
             text: TextMode::Whole,
             rekordbox: Rekordbox::default(),
             icecast: Icecast::default(),
@@ -311,6 +325,7 @@ impl Settings {
                 genre: self.skip_genres.clone(),
                 comment: self.skip_comments.clone(),
                 line: self.skip_texts.clone(),
+                pattern: self.skip_patterns.clone(),
             },
             clear_after_ms: None,
         }

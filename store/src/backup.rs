@@ -30,6 +30,7 @@ const TABLES: &[&str] = &[
     "poll_votes",
     "requests",
     "last_songs",
+    "pairings",
     "forgotten_dancers",
     "leases",
     "desks",

@@ -1,8 +1,12 @@
 //! Who may talk to the broker: names and hashes of tokens, never the tokens.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use protocol::{EventId, FloorId};
+use ring::pbkdf2;
 use sha2::{Digest, Sha256};
 
 use crate::engine::{Error, Store, on_engine};
@@ -48,10 +52,21 @@ pub struct Token {
     pub revoked_ms: Option<i64>,
 }
 
+/// Tokens are 256 random bits that nobody can guess, so the hash need not be slow. mosquitto's own default.
+const ITERATIONS: NonZeroU32 = NonZeroU32::new(101).expect("not zero");
+
 impl Token {
     /// The hash that stands for a token. Tokens are 256 random bits, so a plain hash is enough.
     pub fn hash(token: &str) -> [u8; 32] {
         Sha256::digest(token.as_bytes()).into()
+    }
+
+    /// What mosquitto holds in place of a token: `$7$iterations$salt$hash`, PBKDF2 with SHA-512. It is made together with the
+    /// token, because afterwards nobody knows that any more. The salt is random.
+    pub fn verifier(token: &str, salt: &[u8; 12]) -> String {
+        let mut hash = [0u8; 64];
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA512, ITERATIONS, salt, token.as_bytes(), &mut hash);
+        format!("$7${ITERATIONS}${}${}", STANDARD.encode(salt), STANDARD.encode(hash))
     }
 }
 

@@ -5,6 +5,7 @@ pub mod views;
 pub mod web;
 pub mod words;
 
+mod announce;
 mod run;
 mod settings;
 

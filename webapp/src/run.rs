@@ -15,6 +15,7 @@ use store::{Store, Token};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
+use crate::announce::Announced;
 use crate::live::feed;
 use crate::live::hub::Hub;
 use crate::live::taps::Taps;
@@ -65,6 +66,12 @@ pub async fn run(
         waiting,
     ));
 
+    // Pages that nobody finds by themselves are pages all the same.
+    let announced = listener.local_addr().map_err(anyhow::Error::from);
+    let announced = announced.and_then(|pages| Announced::start(&settings, pages)).unwrap_or_else(|error| {
+        tracing::warn!("not announced to this network: {error:#}");
+        None
+    });
     let tasks = TaskTracker::new();
     let app = App::new(settings, hub, taps, plain, sources, stop.clone(), tasks.clone())?;
     let routes = web::routes(app.clone())?;
@@ -95,7 +102,7 @@ pub async fn run(
             () = stop.cancelled() => break,
         }
     }
-    drop(listener);
+    drop((listener, announced));
     tasks.close();
     if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
         tracing::warn!(connections = tasks.len(), "closing connections that did not end in time");

@@ -32,6 +32,12 @@ pub struct Settings {
     pub address_header: String,
     /// Sockets open at once. Beyond it a phone is told to come back later, and polls meanwhile.
     pub sockets_max: usize,
+    /// Whether desks without a token may ask to be let in.
+    pub pairing: bool,
+    /// Where they reach the broker then; by default `/mqtt` at our own address.
+    pub broker_url: Option<String>,
+    /// Whether this machine's network is told that we are here (mDNS). Never with a `public_url`.
+    pub announce: bool,
     /// MQTT clients that reach the broker through `/mqtt`.
     pub tunnels_max: usize,
     /// What one dancer may tap in any minute. What an address may do grows with the dancers who are there.
@@ -55,6 +61,9 @@ impl Default for Settings {
             proxies: Vec::new(),
             address_header: "x-forwarded-for".to_owned(),
             sockets_max: 20_000,
+            pairing: true,
+            broker_url: None,
+            announce: true,
             tunnels_max: 1_000,
             taps_per_minute: 10,
             first_tap_after_s: 3,

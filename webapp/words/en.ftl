@@ -165,6 +165,10 @@ poll-longer = Shall we go on longer?
 poll-longer-a = Yes, all night
 poll-longer-b = Half an hour more
 poll-longer-c = My feet hurt
+let-in = Another DJ’s laptop
+let-in-line = It looks for this server in its settings, and then shows six digits. If they are the same here, it may play at this event.
+let-in-code = The six digits
+let-in-button = Let it in
 console-done = Done.
 console-sent = On its way.
 
@@ -184,4 +188,6 @@ problem-no-cookie = We do not know this browser yet. Open the floor’s page fir
 problem-archive-away = The archive is out of reach. Try again in a moment.
 problem-no-desk = Log in to the console first.
 problem-not-your-desk = This set is another desk’s.
+problem-nobody-waits = No laptop with these digits is waiting. Are they the same? They are good for ten minutes.
+problem-same-code = Two laptops show these digits. Let both begin anew.
 problem-too-many-logins = Too many tries. Wait a few minutes.

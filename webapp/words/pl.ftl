@@ -179,6 +179,10 @@ poll-longer = Gramy dłużej?
 poll-longer-a = Tak, całą noc
 poll-longer-b = Jeszcze pół godziny
 poll-longer-c = Bolą mnie nogi
+let-in = Laptop innego DJ-a
+let-in-line = Znajduje ten serwer w swoich ustawieniach i pokazuje sześć cyfr. Jeśli są takie same, może grać na tym wydarzeniu.
+let-in-code = Sześć cyfr
+let-in-button = Wpuść
 console-done = Gotowe.
 console-sent = Wysłano.
 
@@ -198,4 +202,6 @@ problem-no-cookie = Nie znamy jeszcze tej przeglądarki. Otwórz najpierw stron�
 problem-archive-away = Archiwum jest poza zasięgiem. Spróbuj za chwilę.
 problem-no-desk = Najpierw zaloguj się do konsoli.
 problem-not-your-desk = To set innego stanowiska.
+problem-nobody-waits = Żaden laptop z tymi cyframi nie czeka. Czy na pewno są takie same? Są ważne dziesięć minut.
+problem-same-code = Dwa laptopy pokazują te same cyfry. Niech oba zaczną od nowa.
 problem-too-many-logins = Za dużo prób. Odczekaj kilka minut.

@@ -10,6 +10,8 @@ use crate::{cargo, cargo_with, root, tools};
 pub enum Bench {
     /// From the write of a history entry, and from the MQTT publish, to the text in Chromium
     Road,
+    /// A publisher alone: from the write of a history entry to MQTT, and what it needs while nothing happens
+    Desk,
     /// Memory, executable, first load, time to the first page
     Size,
     /// Our broker beside mosquitto and a bare rumqttd
@@ -34,6 +36,7 @@ pub fn run(what: Bench) -> anyhow::Result<()> {
     cargo(&["build", "--release", "--package", "pika"])?;
     let example: &[&str] = match what {
         Bench::Road => &["road"],
+        Bench::Desk => &["desk"],
         Bench::Size => &["size"],
         Bench::Broker => return broker::run(),
         Bench::Ingest => &["ingest"],

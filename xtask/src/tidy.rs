@@ -13,16 +13,18 @@ use crate::root;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pika-protocol", &[]),
     ("pika-config", &[]),
+    ("pika-pairing", &["pika-protocol"]),
     ("pika-bus", &["pika-protocol"]),
     ("pika-store", &["pika-protocol"]),
-    ("pika-publisher", &["pika-protocol", "pika-bus", "pika-config"]),
+    ("pika-publisher", &["pika-protocol", "pika-pairing", "pika-bus", "pika-config"]),
     ("pika-broker", &["pika-protocol", "pika-store", "pika-config"]),
     ("pika-archiver", &["pika-protocol", "pika-bus", "pika-store", "pika-config"]),
-    ("pika-webapp", &["pika-protocol", "pika-bus", "pika-store", "pika-config"]),
+    ("pika-webapp", &["pika-protocol", "pika-pairing", "pika-bus", "pika-store", "pika-config"]),
     (
         "pika",
         &[
             "pika-protocol",
+            "pika-pairing",
             "pika-config",
             "pika-bus",
             "pika-store",
@@ -46,6 +48,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rust-embed", &["pika-webapp"]),
     ("notify", &["pika-publisher"]),
     ("rusqlite", &["pika-publisher"]),
+    ("x25519-dalek", &["pika-pairing"]),
+    // One is found, the other looks.
+    ("mdns-sd", &["pika-webapp", "pika-publisher"]),
+    ("keyring", &["pika-publisher"]),
+    ("ureq", &["pika-publisher"]),
     ("tray-icon", &["pika-publisher"]),
     ("zbus", &["pika-publisher"]),
     ("windows", &["pika-publisher"]),

@@ -23,6 +23,8 @@ pub const TESTS: &[Tool] = &[
     Tool { program: "WebKitWebDriver", package: "webkit2gtk-driver" },
     Tool { program: "Xvfb", package: "xvfb" },
     Tool { program: "dbus-daemon", package: "dbus-daemon" },
+    Tool { program: "gnome-keyring-daemon", package: "gnome-keyring" },
+    Tool { program: "xclip", package: "xclip" },
     Tool { program: "ip", package: "iproute2" },
     Tool { program: "mosquitto_sub", package: "mosquitto-clients" },
     Tool { program: "mosquitto_pub", package: "mosquitto-clients" },

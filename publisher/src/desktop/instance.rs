@@ -1,11 +1,12 @@
 //! One desktop per data folder: a lock file says who it is, and how a second start reaches it.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
+use config::secret::write_private;
 use serde::{Deserialize, Serialize};
 
 const LOCK_FILE: &str = "publisher.lock";
@@ -65,13 +66,7 @@ impl Instance {
         let path = self.folder.join(NOTE_FILE);
         let text = serde_json::to_string(&Here { address, key })
             .context("write the address of the settings page")?;
-        let write = || {
-            let mut file = private().open(&path)?;
-            file.set_len(0)?;
-            file.seek(SeekFrom::Start(0))?;
-            file.write_all(text.as_bytes())
-        };
-        write().with_context(|| format!("write {}", path.display()))
+        write_private(&path, &text)
     }
 }
 

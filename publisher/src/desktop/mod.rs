@@ -7,7 +7,9 @@ mod autostart;
 mod clipboard;
 mod icon;
 mod instance;
+mod join;
 mod menu;
+mod nearby;
 mod page;
 mod tray;
 mod views;
@@ -26,6 +28,7 @@ use crate::choices::Choices;
 use crate::controls::{Remote, Status};
 use crate::settings::Settings;
 pub use instance::{Instance, Start};
+pub(crate) use join::Joined;
 pub use menu::Click;
 pub use tray::run as run_tray;
 
@@ -99,6 +102,8 @@ pub(crate) struct Inner {
     pub address: SocketAddr,
     pub keys: Mutex<page::Keys>,
     pub clipboard: clipboard::Clipboard,
+    pub join: join::Join,
+    pub nearby: nearby::Nearby,
 }
 
 impl Desktop {
@@ -115,7 +120,14 @@ impl Desktop {
         instance.note(address, keys.again())?;
         let stop = wiring.stop.clone();
         let desktop = Self {
-            inner: Arc::new(Inner { wiring, address, keys: Mutex::new(keys), clipboard: Default::default() }),
+            inner: Arc::new(Inner {
+                wiring,
+                address,
+                keys: Mutex::new(keys),
+                clipboard: Default::default(),
+                join: Default::default(),
+                nearby: Default::default(),
+            }),
         };
         let routes = page::routes(desktop.clone());
         tokio::spawn(async move {

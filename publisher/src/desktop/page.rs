@@ -18,7 +18,7 @@ use protocol::Request as Asked;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-use super::views::{self, Part};
+use super::views::{self, Shown};
 use super::{Click, Desktop};
 use crate::choices::{Choices, Filled};
 
@@ -104,6 +104,9 @@ pub(super) fn routes(desktop: Desktop) -> Router {
         .route("/news", get(news))
         .route("/ask", post(ask))
         .route("/choose", post(choose))
+        .route("/join", post(join))
+        .route("/joined", post(joined))
+        .route("/leave", post(leave))
         .route("/login", post(start_at_login))
         .route("/qr.svg", get(code))
         .route_layer(middleware::from_fn_with_state(desktop.clone(), let_in));
@@ -224,9 +227,13 @@ async fn page(State(desktop): State<Desktop>) -> Html<String> {
 }
 
 fn whole(desktop: &Desktop, typed: Option<&Filled>, faults: &[(&'static str, String)]) -> Markup {
-    let (status, setup) = (desktop.inner.wiring.remote.status.borrow(), desktop.inner.wiring.setup.borrow());
+    let inner = &desktop.inner;
+    let (status, setup) = (inner.wiring.remote.status.borrow(), inner.wiring.setup.borrow());
+    let (joining, nearby) = (inner.join.state(), inner.nearby.found());
     let filled = typed.cloned().unwrap_or_else(|| Filled::of(&setup));
-    views::page(&status, &setup, &filled, faults, super::autostart::is_on())
+    let (joining, nearby) = (joining.borrow(), nearby.borrow());
+    let shown = Shown { status: &status, setup: &setup, joining: &joining, nearby: &nearby };
+    views::page(&shown, &filled, faults, super::autostart::is_on())
 }
 
 #[derive(Debug, Deserialize)]
@@ -240,13 +247,14 @@ struct Seen {
 async fn news(State(desktop): State<Desktop>, Query(seen): Query<Seen>) -> Response {
     let mut status = desktop.inner.wiring.remote.status.clone();
     let mut setup = desktop.inner.wiring.setup.clone();
+    let (mut joining, mut nearby) = (desktop.inner.join.state(), desktop.inner.nearby.found());
     let until = tokio::time::Instant::now() + NEWS_WITHIN;
     loop {
         let parts = {
             let (status, setup) = (status.borrow_and_update(), setup.borrow_and_update());
-            [Part::Now, Part::Found, Part::Log]
-                .map(|part| views::part(part, &status, &setup).into_string())
-                .concat()
+            let (joining, nearby) = (joining.borrow_and_update(), nearby.borrow_and_update());
+            let shown = Shown { status: &status, setup: &setup, joining: &joining, nearby: &nearby };
+            views::parts(&shown).into_string()
         };
         let tag = format!("{:08x}", crc32fast::hash(parts.as_bytes()));
         if tag != seen.seen {
@@ -257,6 +265,8 @@ async fn news(State(desktop): State<Desktop>, Query(seen): Query<Seen>) -> Respo
             tokio::select! {
                 changed = status.changed() => changed.is_ok(),
                 changed = setup.changed() => changed.is_ok(),
+                changed = joining.changed() => changed.is_ok(),
+                changed = nearby.changed() => changed.is_ok(),
                 () = desktop.inner.wiring.stop.cancelled() => false,
             }
         };
@@ -293,6 +303,47 @@ async fn ask(State(desktop): State<Desktop>, Form(wish): Form<Wish>) -> Response
     } else {
         refusal(StatusCode::SERVICE_UNAVAILABLE, "The desk does not run, or is busy. See the log.")
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Asking {
+    /// An address as somebody typed it.
+    url: String,
+    /// One that was clicked.
+    found: Option<String>,
+    name: String,
+}
+
+async fn join(State(desktop): State<Desktop>, Form(asking): Form<Asking>) -> Response {
+    let name: String = asking.name.trim().chars().filter(|c| !c.is_control()).take(60).collect();
+    let url = asking.found.unwrap_or(asking.url);
+    desktop.inner.join.ask(&url, Some(name).filter(|name| !name.is_empty()));
+    Redirect::to("/#join").into_response()
+}
+
+async fn leave(State(desktop): State<Desktop>) -> Response {
+    desktop.inner.join.leave();
+    Redirect::to("/#join").into_response()
+}
+
+#[derive(Debug, Deserialize)]
+struct Confirming {
+    code: String,
+}
+
+/// The DJ says that it was the organizer who typed the code: the desk plays there from now on.
+async fn joined(State(desktop): State<Desktop>, Form(Confirming { code }): Form<Confirming>) -> Response {
+    let Some(joined) = desktop.inner.join.confirmed(&code) else {
+        return refusal(StatusCode::CONFLICT, "Nobody has let this laptop in with that code.");
+    };
+    let mut filled = Filled::of(&desktop.inner.wiring.setup.borrow());
+    filled.joined(joined);
+    let response = choose(State(desktop.clone()), Form(filled)).await;
+    if response.status().is_redirection() {
+        desktop.inner.join.leave();
+    }
+    response
 }
 
 async fn choose(State(desktop): State<Desktop>, Form(filled): Form<Filled>) -> Response {

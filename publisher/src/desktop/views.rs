@@ -1,5 +1,8 @@
 //! The settings page, in the dress of the dancers' pages.
 
+mod join;
+mod programs;
+
 use fast_qr::convert::Builder;
 use fast_qr::convert::svg::SvgBuilder;
 use fast_qr::{ECL, QRBuilder};
@@ -7,7 +10,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
 
+use super::join::Joining;
 use super::menu::headline;
+use super::nearby::Found;
 use super::{Server, Setup};
 use crate::choices::Filled;
 use crate::controls::{Standing, Status};
@@ -18,37 +23,34 @@ pub const STYLE: &str = concat!(include_str!("../../../webapp/assets/pika.css"),
 pub const SCRIPT: &str = include_str!("page.js");
 pub const MARK: &str = include_str!("../../../webapp/assets/mark.svg");
 
-/// A part that changes by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    Now,
-    Found,
-    Log,
+/// What the parts that change by themselves show.
+#[derive(Debug)]
+pub struct Shown<'a> {
+    pub status: &'a Status,
+    pub setup: &'a Setup,
+    pub joining: &'a Joining,
+    pub nearby: &'a [Found],
 }
 
 type Faults<'a> = &'a [(&'static str, String)];
 
 /// The whole page.
-pub fn page(
-    status: &Status,
-    setup: &Setup,
-    filled: &Filled,
-    faults: Faults<'_>,
-    starts_at_login: bool,
-) -> Markup {
+pub fn page(shown: &Shown<'_>, filled: &Filled, faults: Faults<'_>, starts_at_login: bool) -> Markup {
+    let Shown { status, setup, joining, nearby } = *shown;
     document(
         "Pika on this laptop",
         html! {
-            (part(Part::Now, status, setup))
+            (now(status, setup))
             @if let Some(url) = setup.floor_url(status) { (share(status, setup, &url)) }
+            (join(setup, filled, joining, nearby))
             (form(setup, status, filled, faults))
             form.login #login method="post" action="/login" {
                 button.quiet name="on" value=(!starts_at_login) aria-pressed=(starts_at_login) { "Start at login" }
             }
-            section.found-box { h2 { "What was found" } (part(Part::Found, status, setup)) }
+            section.found-box { h2 { "What was found" } (found(status)) }
             section.log-box #log {
                 h2 { "What it saw" }
-                (part(Part::Log, status, setup))
+                (log(status))
                 noscript { p.small { a href="/" { "Load again" } " to see what is new." } }
             }
         },
@@ -81,12 +83,15 @@ fn document(title: &str, content: Markup) -> Markup {
     }
 }
 
-/// A part as it is now.
-pub fn part(part: Part, status: &Status, setup: &Setup) -> Markup {
-    match part {
-        Part::Now => now(status, setup),
-        Part::Found => found(status),
-        Part::Log => log(status),
+/// The parts that change by themselves, as they are now.
+pub fn parts(shown: &Shown<'_>) -> Markup {
+    let Shown { status, setup, joining, nearby } = *shown;
+    html! {
+        (now(status, setup))
+        (join::joining(joining))
+        (join::nearby(nearby))
+        (found(status))
+        (log(status))
     }
 }
 
@@ -168,28 +173,79 @@ fn share(status: &Status, setup: &Setup, url: &str) -> Markup {
     }
 }
 
-fn form(setup: &Setup, status: &Status, filled: &Filled, faults: Faults<'_>) -> Markup {
-    let fault = |name: &str| {
-        let fault = faults.iter().find(|(field, _)| *field == name);
+/// Asks a server for a token instead of having one typed.
+fn join(setup: &Setup, filled: &Filled, joining: &Joining, nearby: &[Found]) -> Markup {
+    let is_open = *joining != Joining::No || setup.server == Server::Unset;
+    html! {
+        section.join #join {
+            h2 { "Play at an event" }
+            (join::joining(joining))
+            details open[is_open] {
+                summary { "Join a server" }
+                form.fields method="post" action="/join" {
+                    label for="join-name" { "Your name" }
+                    input #join-name name="name" value=(filled.dj) autocomplete="off" spellcheck="false" maxlength="60";
+                    label for="join-url" { "Address of its pages" }
+                    input #join-url name="url" placeholder="app.example.org" autocomplete="off" autocapitalize="none" spellcheck="false";
+                    button { "Ask to join" }
+                    h3 { "In this network" }
+                    (join::nearby(nearby))
+                }
+            }
+        }
+    }
+}
+
+/// Fields of the form, with what is wrong beside them.
+struct Fields<'a> {
+    faults: Faults<'a>,
+}
+
+impl Fields<'_> {
+    fn fault(&self, name: &str) -> Markup {
+        let fault = self.faults.iter().find(|(field, _)| *field == name);
         html! { @if let Some((_, sentence)) = fault { span.fault id={ "fault-" (name) } role="alert" { (sentence) } } }
-    };
-    let is_wrong = |name: &str| faults.iter().any(|(field, _)| *field == name);
-    let text = |name: &str, label: &str, value: &str, hint: &str| {
+    }
+
+    fn is_wrong(&self, name: &str) -> bool {
+        self.faults.iter().any(|(field, _)| *field == name)
+    }
+
+    fn is_any_wrong(&self, beginning: &str) -> bool {
+        self.faults.iter().any(|(field, _)| field.starts_with(beginning))
+    }
+
+    fn text(&self, name: &str, label: &str, value: &str, hint: &str) -> Markup {
+        self.input("text", name, label, value, hint)
+    }
+
+    /// What is kept is in it, so that it can be seen by those who want to, and emptied.
+    fn password(&self, name: &str, label: &str, value: &str) -> Markup {
+        self.input("password", name, label, value, "")
+    }
+
+    fn input(&self, kind: &str, name: &str, label: &str, value: &str, hint: &str) -> Markup {
+        let is_wrong = self.is_wrong(name);
         html! {
             label for=(name) { (label) }
-            input id=(name) name=(name) value=(value) aria-invalid=[is_wrong(name).then_some("true")]
-                aria-describedby=[is_wrong(name).then(|| format!("fault-{name}"))] autocomplete="off" spellcheck="false";
+            input id=(name) name=(name) type=(kind) value=(value) aria-invalid=[is_wrong.then_some("true")]
+                aria-describedby=[is_wrong.then(|| format!("fault-{name}"))] autocomplete="off" spellcheck="false";
             @if !hint.is_empty() { span.small { (hint) } }
-            (fault(name))
+            (self.fault(name))
         }
-    };
-    let lines = |name: &str, label: &str, value: &str| {
+    }
+
+    fn lines(&self, name: &str, label: &str, value: &str) -> Markup {
         html! {
             label for=(name) { (label) }
             textarea id=(name) name=(name) rows="2" spellcheck="false" { (value) }
-            (fault(name))
+            (self.fault(name))
         }
-    };
+    }
+}
+
+fn form(setup: &Setup, status: &Status, filled: &Filled, faults: Faults<'_>) -> Markup {
+    let fields = Fields { faults };
     let floors = status.info.as_ref().map(|info| info.floors.as_slice()).unwrap_or_default();
     html! {
         form.settings #settings method="post" action="/choose" {
@@ -198,7 +254,7 @@ fn form(setup: &Setup, status: &Status, filled: &Filled, faults: Faults<'_>) -> 
                 legend { "Where is the server?" }
                 label.choice { input type="radio" name="server" value="here" checked[filled.server == "here"]; span { b { "On this laptop" } " · dancers scan the code on your screen, and no internet is needed" } }
                 label.choice { input type="radio" name="server" value="remote" checked[filled.server == "remote"]; span { b { "Somewhere else" } " · the organizer gave you an address and a token" } }
-                (fault("server"))
+                (fields.fault("server"))
                 div.only-here {
                     label for="interface" { "Address that the code holds" }
                     select id="interface" name="interface" {
@@ -207,19 +263,19 @@ fn form(setup: &Setup, status: &Status, filled: &Filled, faults: Faults<'_>) -> 
                             option value=(ip) selected[filled.interface == ip.to_string()] { (ip) " · " (name) }
                         }
                     }
-                    (fault("interface"))
+                    (fields.fault("interface"))
                 }
                 div.only-remote {
-                    (text("url", "Address", &filled.url, "wss://api.example.org/ws"))
-                    (text("desk", "Desk", &filled.desk, ""))
+                    (fields.text("url", "Address", &filled.url, "wss://api.example.org/ws"))
+                    (fields.text("desk", "Desk", &filled.desk, ""))
                     label for="token" { "Token" }
                     input id="token" name="token" type="password" autocomplete="off" placeholder=[(filled.server == "remote").then_some("kept; type only to change it")];
                 }
             }
             fieldset {
                 legend { "The night" }
-                (text("dj", "Your name, as dancers see it", &filled.dj, ""))
-                (text("event", "Event", &filled.event, ""))
+                (fields.text("dj", "Your name, as dancers see it", &filled.dj, ""))
+                (fields.text("event", "Event", &filled.event, ""))
                 label for="floor" { "Floor" }
                 @if floors.is_empty() {
                     input id="floor" name="floor" value=(filled.floor) autocomplete="off" spellcheck="false";
@@ -229,7 +285,7 @@ fn form(setup: &Setup, status: &Status, filled: &Filled, faults: Faults<'_>) -> 
                         @if floors.iter().all(|floor| floor.id.as_str() != filled.floor) { option value=(filled.floor) selected { (filled.floor) " (not at this event)" } }
                     }
                 }
-                (fault("floor"))
+                (fields.fault("floor"))
             }
             fieldset {
                 legend { "What you play with" }
@@ -240,17 +296,19 @@ fn form(setup: &Setup, status: &Status, filled: &Filled, faults: Faults<'_>) -> 
                     @for kind in SourceKind::ALL { option value=(kind) { (kind.program()) } }
                 }
                 span.small { "auto, or several with commas: the first one speaks" }
-                (fault("source"))
-                (text("path", "Folder or file, if it is not found by itself", &filled.path, ""))
+                (fields.fault("source"))
+                (fields.text("path", "Folder or file, if it is not found by itself", &filled.path, ""))
                 label.choice { input type="checkbox" name="force_polling" value="on" checked[filled.force_polling]; span { "It is on a network drive: look again and again" } }
+                (programs::programs(&fields, filled))
             }
             fieldset {
                 legend { "What dancers see" }
-                (text("delay_s", "Wait before a new track is shown, in seconds", &filled.delay_s, "What you change within it is never shown."))
-                (text("min_play_s", "Shortest play that counts, in seconds", &filled.min_play_s, ""))
-                (lines("skip_genres", "Never show these genres, one a line", &filled.skip_genres))
-                (lines("skip_comments", "Never show tracks with this in the comment", &filled.skip_comments))
-                (lines("skip_texts", "Never show tracks with this in artist or title", &filled.skip_texts))
+                (fields.text("delay_s", "Wait before a new track is shown, in seconds", &filled.delay_s, "What you change within it is never shown."))
+                (fields.text("min_play_s", "Shortest play that counts, in seconds", &filled.min_play_s, ""))
+                (fields.lines("skip_genres", "Never show these genres, one a line", &filled.skip_genres))
+                (fields.lines("skip_comments", "Never show tracks with this in the comment", &filled.skip_comments))
+                (fields.lines("skip_texts", "Never show tracks with this in artist or title", &filled.skip_texts))
+                (fields.lines("skip_patterns", "The same, as regular expressions", &filled.skip_patterns))
             }
             button.go { "Save and use" }
         }

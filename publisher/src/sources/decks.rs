@@ -24,6 +24,16 @@ pub enum DeckMode {
     Oldest,
 }
 
+impl DeckMode {
+    /// As it stands in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::Oldest => "oldest",
+        }
+    }
+}
+
 /// A deck that plays.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deck {

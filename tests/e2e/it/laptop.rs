@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use kit::mosquitto::Subscriber;
+use kit::screen::Screen;
 use kit::tray::Session;
 use kit::venue::{LAPTOP, Venue};
 use kit::{Browser, Database, Dj, Program, http, process, wait};
@@ -212,4 +213,90 @@ async fn dancers_at_the_venue_need_the_laptop_alone() {
     })
     .await;
     assert_eq!(titles, ["Glass Tide", "Night Ferry", "Harbour Light"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let (session, screen) = (Session::start(data, true).await, Screen::start().await);
+    let lan = [("PIKA__PUBLISHER__LAN", "true"), ("DISPLAY", screen.display.as_str())];
+    let program = laptop(data, &session, &lan);
+    session.says("Pika: live").await;
+    let runtime = process::runtime(data, "runtime.json", Some(program.pid())).await;
+    let link = format!("{}/e/tonight/main", runtime["page"].as_str().unwrap());
+    session.clicks("Copy link").await;
+    wait::until("the link in the clipboard", || async {
+        let pasted = screen.clipboard().await?;
+        if pasted == link { Ok(()) } else { Err(pasted) }
+    })
+    .await;
+    assert_eq!(session.opened(), Vec::<String>::new(), "nothing had to be shown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_laptop_finds_the_first_one_and_is_let_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let (host, guest) = (folder.path().join("host"), folder.path().join("guest"));
+    let mut dj = Dj::new(&guest.join("Documents"));
+    std::fs::create_dir_all(&host).unwrap();
+    let host_session = Session::start(&host, true).await;
+    let mut session = Session::start(&guest, true).await;
+    session.gets_keyring(&guest).await;
+    let venue = Venue::open();
+    let start = |data: &Path, session: &Session, more: &[(&str, &str)]| {
+        let mut command = process::command(data);
+        command.arg("publisher").envs(session.environment()).env("HOME", data).envs(more.iter().copied());
+        command
+    };
+    let open = [
+        ("HOST", "0.0.0.0"),
+        ("PIKA__MQTT__HOST", "0.0.0.0"),
+        ("PIKA__WEB__PORT", "3002"),
+        ("PIKA__PUBLISHER__LAN", "true"),
+    ];
+    let command = venue.at_laptop(&start(&host, &host_session, &open));
+    let mut first = Program::start(command, &host, "laptop");
+    host_session.says("Pika: live").await;
+    let command = venue.beside_it(&start(&guest, &session, &[]));
+    let mut second = Program::start(command, &guest, "laptop");
+
+    // Nothing is typed but the name.
+    let page = Browser::open_by(412, 900, &venue.on_phone("chromium", &guest)).await;
+    page.goto(&session.opens(0).await).await;
+    page.types("#join-name", "Bo").await;
+    page.sees("#nearby", "tonight").await;
+    page.sees("#nearby", &format!("{LAPTOP}:3002")).await;
+    assert_eq!(page.barriers().await, Vec::<String>::new());
+    page.keeps_picture("laptop-join").await;
+    page.clicks("#nearby button").await;
+    page.sees("#joining", "Read this to the organizer of Tonight").await;
+    let code = page.run("return document.querySelector('#joining .code').textContent").await;
+    let code = code.as_str().unwrap().to_owned();
+    page.keeps_picture("laptop-code").await;
+    let let_in = process::command(&host).args(["desk", "pair", &code]).output().unwrap();
+    assert!(let_in.status.success(), "{let_in:?}");
+    page.sees("#joining", "Tonight lets you in as bo").await;
+    page.sees("#joining .code", &code).await;
+    page.keeps_picture("laptop-let-in").await;
+    page.clicks("#joining .go").await;
+
+    session.says("Pika: live").await;
+    dj.plays("Glass Tide");
+    page.goto(&format!("http://{LAPTOP}:3002/e/tonight/main")).await;
+    page.sees("#now .title", "Glass Tide").await;
+    // The token is in the keyring, and in no file.
+    let choices = std::fs::read_to_string(guest.join("choices.toml")).unwrap();
+    assert!(choices.contains("keyring = true") && choices.contains("name = \"bo\""), "{choices}");
+    assert!(!guest.join("server.token").exists());
+    // It is still there tomorrow.
+    assert!(second.stop().await.success());
+    let command = venue.beside_it(&start(&guest, &session, &[]));
+    let mut again = Program::start(command, &guest, "laptop");
+    session.says("Pika: live").await;
+    dj.plays("Night Ferry");
+    page.sees("#now .title", "Night Ferry").await;
+    page.close().await;
+    assert!(again.stop().await.success());
+    assert!(first.stop().await.success());
 }

@@ -21,6 +21,7 @@ mod laptop;
 mod other_brokers;
 mod page;
 mod pages;
+mod pairing;
 mod phones;
 mod reactions;
 mod road;

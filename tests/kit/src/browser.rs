@@ -1,7 +1,6 @@
 //! Real browsers, driven by their WebDrivers: Chromium, and WebKitGTK, the nearest to a phone of the other kind.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use crate::screen::Screen;
 use crate::wait;
 
 /// Which browser.
@@ -26,6 +26,7 @@ pub struct Browser {
     pub client: Client,
     pub engine: Engine,
     programs: Vec<Child>,
+    _screen: Option<Screen>,
     _profile: TempDir,
 }
 
@@ -82,26 +83,16 @@ impl Browser {
         driver.arg(format!("--port={port}"));
         let driver = spawn(&mut driver, "chromedriver");
         let client = connect(port, &capabilities).await;
-        Self { client, engine: Engine::Chromium, programs: vec![driver], _profile: profile }
+        Self { client, engine: Engine::Chromium, programs: vec![driver], _screen: None, _profile: profile }
     }
 
     async fn webkit(width: u32, height: u32) -> Self {
         let profile = tempfile::tempdir().unwrap();
         // It has no mode without a screen, so it gets one that nobody sees.
-        let mut screen = std::process::Command::new("Xvfb");
-        screen.args(["-displayfd", "1", "-screen", "0", "2000x1600x24", "-nolisten", "tcp"]);
-        let mut screen = Command::from(screen);
-        screen.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).process_group(0);
-        let mut screen = screen.spawn().expect("Xvfb runs (cargo xtask test installs it)");
-        let out = screen.stdout.take().unwrap().into_owned_fd().unwrap();
-        let display = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            BufReader::new(std::fs::File::from(out)).read_line(&mut line).map(|_| line.trim().to_owned())
-        });
-        let display = format!(":{}", display.await.unwrap().unwrap());
+        let screen = Screen::start().await;
         let port = crate::ports::free();
         let mut driver = Command::new("WebKitWebDriver");
-        driver.arg(format!("--port={port}")).env("DISPLAY", display).env("GDK_BACKEND", "x11");
+        driver.arg(format!("--port={port}")).env("DISPLAY", &screen.display).env("GDK_BACKEND", "x11");
         driver
             .env("HOME", profile.path())
             .env("XDG_DATA_HOME", profile.path())
@@ -111,7 +102,13 @@ impl Browser {
         let options = json!({ "binary": binary, "args": ["--automation"] });
         let client = connect(port, &json!({ "webkitgtk:browserOptions": options })).await;
         client.set_window_size(width, height).await.unwrap();
-        Self { client, engine: Engine::WebKit, programs: vec![driver, screen], _profile: profile }
+        Self {
+            client,
+            engine: Engine::WebKit,
+            programs: vec![driver],
+            _screen: Some(screen),
+            _profile: profile,
+        }
     }
 
     pub async fn goto(&self, url: &str) {

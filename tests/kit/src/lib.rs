@@ -19,6 +19,7 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod screen;
 pub mod tray;
 pub mod venue;
 pub mod wait;

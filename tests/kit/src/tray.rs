@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,6 +17,7 @@ use crate::wait;
 #[derive(Debug)]
 pub struct Session {
     bus: Child,
+    keyring: Option<Child>,
     address: String,
     opened: PathBuf,
     browser: PathBuf,
@@ -76,7 +77,8 @@ impl Session {
         let (opened, browser) = (folder.join("opened"), folder.join("browser"));
         fs::write(&browser, format!("#!/bin/sh\nprintf '%s\\n' \"$1\" >> '{}'\n", opened.display())).unwrap();
         fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
-        let session = Self { bus, address, opened, browser, connection, icons: Arc::default() };
+        let session =
+            Self { bus, keyring: None, address, opened, browser, connection, icons: Arc::default() };
         if has_tray {
             session.gets_tray().await;
         }
@@ -88,6 +90,26 @@ impl Session {
         let watcher = Watcher { icons: self.icons.clone() };
         self.connection.object_server().at("/StatusNotifierWatcher", watcher).await.unwrap();
         self.connection.request_name("org.kde.StatusNotifierWatcher").await.unwrap();
+    }
+
+    /// The desktop has a keyring, which is open.
+    pub async fn gets_keyring(&mut self, folder: &Path) {
+        let mut keyring = Command::new("gnome-keyring-daemon");
+        keyring.args(["--unlock", "--components=secrets", "--foreground"]);
+        keyring.env("DBUS_SESSION_BUS_ADDRESS", &self.address).env("HOME", folder);
+        keyring.env("XDG_RUNTIME_DIR", folder).env("XDG_DATA_HOME", folder.join("keyring"));
+        keyring.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut keyring = keyring.spawn().expect("gnome-keyring-daemon runs (cargo xtask test installs it)");
+        // What opens it is all that it reads.
+        keyring.stdin.take().unwrap().write_all(b"night").unwrap();
+        self.keyring = Some(keyring);
+        let bus = zbus::fdo::DBusProxy::new(&self.connection).await.unwrap();
+        wait::until("the keyring", || async {
+            let name = "org.freedesktop.secrets".try_into().unwrap();
+            let is_there = bus.name_has_owner(name).await.map_err(|error| error.to_string())?;
+            if is_there { Ok(()) } else { Err("nobody".to_owned()) }
+        })
+        .await;
     }
 
     /// What a program needs to be part of it.
@@ -188,6 +210,10 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if let Some(keyring) = &mut self.keyring {
+            let _ = keyring.kill();
+            let _ = keyring.wait();
+        }
         let _ = self.bus.kill();
         let _ = self.bus.wait();
     }

@@ -40,15 +40,12 @@ impl Venue {
 
     /// The same command, at the laptop.
     pub fn at_laptop(&self, command: &Command) -> Command {
-        let mut inside = Command::new("ip");
-        inside.args(["netns", "exec", &self.laptop]).arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => inside.env(name, value),
-                None => inside.env_remove(name),
-            };
-        }
-        inside
+        inside(&self.laptop, command)
+    }
+
+    /// The same command, where the phone is: it may be another laptop as well.
+    pub fn beside_it(&self, command: &Command) -> Command {
+        inside(&self.phone, command)
     }
 
     /// A program that runs another one on the phone, with whatever it is given.
@@ -85,6 +82,18 @@ impl Drop for Venue {
             let _ = Command::new("ip").args(["netns", "delete", namespace]).status();
         }
     }
+}
+
+fn inside(namespace: &str, command: &Command) -> Command {
+    let mut inside = Command::new("ip");
+    inside.args(["netns", "exec", namespace]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => inside.env(name, value),
+            None => inside.env_remove(name),
+        };
+    }
+    inside
 }
 
 fn ip(arguments: &[&str]) {

@@ -82,6 +82,8 @@ impl Render for Logout {
 pub struct ConsolePage<'a> {
     pub view: &'a FloorView,
     pub desk: &'a DeskId,
+    /// Whether it is for this DJ to let other laptops in.
+    pub lets_in: bool,
     /// What became of the last form.
     pub outcome: Option<&'a str>,
 }
@@ -92,7 +94,7 @@ const MINUTES: [u32; 4] = [1, 5, 15, 60];
 impl<'a> ConsolePage<'a> {
     /// The whole page.
     pub fn document(&self, skin: Skin<'a>) -> Document<'a> {
-        let Self { view, desk, outcome } = *self;
+        let Self { view, desk, lets_in, outcome } = *self;
         let words = skin.words;
         Document {
             accent: view.accent,
@@ -117,6 +119,7 @@ impl<'a> ConsolePage<'a> {
                         (Announce { view, words })
                         (Ask { view, words })
                     }
+                    @if lets_in { (LetIn { view, words }) }
                     (Logout { words })
                     div.notes role="status" { p #offline hidden { (words.say("offline")) } }
                 },
@@ -350,6 +353,29 @@ impl Render for Announce<'_> {
                 form.row method="post" action=(action(view, "announce")) data-send="1" {
                     input type="hidden" name="minutes" value="5";
                     @for preset in presets { button.quiet name="text" value=(words.say(preset)) { (words.say(preset)) } }
+                }
+            }
+        }
+    }
+}
+
+/// Lets another DJ's laptop in, by the digits that it shows.
+struct LetIn<'a> {
+    view: &'a FloorView,
+    words: Words,
+}
+
+impl Render for LetIn<'_> {
+    fn render(&self) -> Markup {
+        let Self { view, words } = *self;
+        html! {
+            section.card {
+                h2 { (words.say("let-in")) }
+                p { (words.say("let-in-line")) }
+                form.fields method="post" action=(action(view, "let-in")) data-send="1" {
+                    label for="code" { (words.say("let-in-code")) }
+                    input #code name="code" required maxlength="12" inputmode="numeric" autocomplete="off" placeholder="123 456";
+                    button { (words.say("let-in-button")) }
                 }
             }
         }

@@ -110,7 +110,15 @@ pub(super) async fn console(
     match allowed(&app, &visitor, &floor, &headers).await {
         Ok((desk, view)) => {
             let outcome = outcome.said.as_deref().map(|said| spoken(said == "done", visitor.words));
-            show(ConsolePage { view: &view, desk: &desk.id, outcome: outcome.as_deref() }.document(skin))
+            show(
+                ConsolePage {
+                    view: &view,
+                    desk: &desk.id,
+                    lets_in: desk.is_host && app.settings.pairing,
+                    outcome: outcome.as_deref(),
+                }
+                .document(skin),
+            )
         }
         Err(Problem::NoDesk) => Redirect::to("/dj").into_response(),
         Err(problem) => problem.page(skin),
@@ -179,7 +187,18 @@ pub(super) async fn act(
             Err(_) => Ok(false),
         }
     };
-    match acted.await {
+    answer(&app, &visitor, &floor, is_script, acted.await)
+}
+
+/// What became of a form: a sentence for the script, a page for whoever has none.
+fn answer(
+    app: &App,
+    visitor: &Visitor,
+    floor: &str,
+    is_script: bool,
+    outcome: Result<bool, Problem>,
+) -> Response {
+    match outcome {
         Ok(done) if is_script => {
             let mut response = spoken(done, visitor.words).into_owned().into_response();
             response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -190,8 +209,43 @@ pub(super) async fn act(
         }
         Err(problem) if is_script => problem.plain_in(visitor.words),
         Err(Problem::NoDesk) => Redirect::to("/dj").into_response(),
-        Err(problem) => problem.page(visitor.skin(&app)),
+        Err(problem) => problem.page(visitor.skin(app)),
     }
+}
+
+#[derive(Debug, Deserialize)]
+struct LetIn {
+    code: String,
+}
+
+/// Another DJ's laptop may play here: it shows the same six digits.
+pub(super) async fn let_in(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(floor): Path<String>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let done = async {
+        let (desk, _) = allowed(&app, &visitor, &floor, &parts.headers).await?;
+        if !desk.is_host || !app.settings.pairing {
+            return Err(Problem::NotYourDesk);
+        }
+        let LetIn { code } = form(&parts.headers, body).await?;
+        let now_ms = now_ms();
+        // Whoever types codes at random is not comparing them.
+        let slow = app.limits().login(visitor.client.household, desk.id.as_str(), now_ms);
+        slow.map_err(|wait| Problem::TooManyLogins(wait.seconds()))?;
+        match app.pairings.let_in(&code, now_ms).await? {
+            store::LetIn::Done(asks) => {
+                tracing::info!(by = %desk.id, desk = %asks.desk, "another desk was let in");
+                Ok(true)
+            }
+            store::LetIn::Nobody => Err(Problem::NobodyWaits),
+            store::LetIn::Several => Err(Problem::SameCode),
+        }
+    };
+    answer(&app, &visitor, &floor, accepts_json(&parts.headers), done.await)
 }
 
 async fn form<T: for<'de> Deserialize<'de>>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {

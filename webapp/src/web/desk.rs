@@ -48,6 +48,8 @@ pub(super) struct Desk {
     pub(super) id: DeskId,
     /// The only floor it may speak for.
     floor: Option<FloorId>,
+    /// It belongs to the machine that the server runs on, so its DJ is the one who lets others in.
+    pub(super) is_host: bool,
 }
 
 impl Desk {
@@ -108,7 +110,8 @@ impl Desks {
         if !bool::from(right.as_bytes().ct_eq(signature.as_bytes())) {
             return Err(Problem::NoDesk);
         }
-        Ok(Desk { id: token.name.parse().map_err(|_| Problem::NoDesk)?, floor: token.floor })
+        let is_host = self.own.iter().any(|own| own.name == token.name);
+        Ok(Desk { id: token.name.parse().map_err(|_| Problem::NoDesk)?, floor: token.floor, is_host })
     }
 
     /// It holds the token's hash, so another token of the same name ends it.

@@ -27,6 +27,9 @@ const ADDRESS_TAPS_PER_MINUTE_MAX: u32 = 6_000;
 /// New cookies for one address: doors open, and everybody comes at once.
 const NEW_DANCERS: Pace = Pace { per_minute: 300, at_once: 1_500 };
 
+/// Desks of one address that ask to be let in: a club has a few, and each may try again.
+const PAIRINGS: Pace = Pace { per_minute: 2, at_once: 10 };
+
 /// Tries to log in, for one address and for one name.
 const LOGINS_PER_QUARTER: u32 = 5;
 
@@ -115,6 +118,7 @@ pub(super) struct Limits {
     strangers: Paces<Household>,
     newcomers: Paces<Household>,
     floors: Paces<FloorId>,
+    pairings: Paces<Household>,
     logins_from: Paces<Household>,
     logins_as: Paces<String>,
 }
@@ -130,6 +134,7 @@ impl Limits {
             strangers: Paces::new(REMEMBERED_MAX),
             newcomers: Paces::new(REMEMBERED_MAX),
             floors: Paces::new(1_000),
+            pairings: Paces::new(REMEMBERED_MAX),
             logins_from: Paces::new(REMEMBERED_MAX),
             logins_as: Paces::new(REMEMBERED_MAX),
         }
@@ -185,6 +190,11 @@ impl Limits {
                 Ok(())
             }
         }
+    }
+
+    /// A desk asks to be let in.
+    pub(super) fn pairing(&mut self, household: Household, now_ms: i64) -> Result<(), Wait> {
+        self.pairings.take(household, PAIRINGS, now_ms)
     }
 
     /// Somebody tries to log in under that name.

@@ -12,6 +12,7 @@ mod frames;
 mod install;
 mod limits;
 mod pages;
+mod pair;
 mod presence;
 mod problem;
 mod recap;
@@ -51,6 +52,7 @@ pub(crate) use client::Peer;
 use dancer::Dancers;
 use desk::Desks;
 use limits::Limits;
+use pair::Pairings;
 use presence::Presence;
 pub use problem::Problem;
 pub(crate) use socket::at_the_door;
@@ -67,6 +69,7 @@ pub struct App {
     archive: Archive,
     dancers: Dancers,
     desks: Desks,
+    pairings: Pairings,
     presence: Presence,
     limits: Arc<Mutex<Limits>>,
     assets: Arc<Assets>,
@@ -106,6 +109,7 @@ impl App {
             taps,
             archive: Archive::new(store.clone()),
             dancers: Dancers::new(&secret),
+            pairings: Pairings::new(store.clone(), settings.event.clone(), &secret),
             desks: Desks::new(store, settings.event.clone(), own_desks, &secret),
             presence: Presence::default(),
             limits: Arc::new(Mutex::new(Limits::new(&settings))),
@@ -180,6 +184,7 @@ pub(crate) fn routes(app: App) -> anyhow::Result<Router> {
         .route("/dj/login", post(console::login))
         .route("/dj/logout", post(console::logout))
         .route("/dj/{floor}", get(console::console))
+        .route("/dj/{floor}/let-in", post(console::let_in))
         .route("/dj/{floor}/{what}", post(console::act))
         .route("/ws", get(socket::open))
         .route("/mqtt", get(tunnel::open))
@@ -195,6 +200,8 @@ pub(crate) fn routes(app: App) -> anyhow::Result<Router> {
         .route("/api/v1/{event}/{floor}/thanks", post(taps::thanks))
         .route("/api/v1/{event}/{floor}/vote", post(taps::vote))
         .route("/api/v1/me/forget", post(taps::forget))
+        .route("/api/v1/pair", post(pair::ask))
+        .route("/api/v1/pair/{id}", get(pair::outcome).post(pair::reveal))
         .route("/assets/{name}", get(assets::serve))
         .route("/favicon.ico", get(assets::favicon))
         .route("/sw.js", get(install::worker))

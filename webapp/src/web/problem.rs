@@ -48,12 +48,21 @@ pub enum Problem {
     BrokerAway,
     /// The broker is reached in a way that we cannot pass on.
     NoTunnel,
+    /// Desks get their tokens in another way.
+    NoPairing,
+    /// No desk shows these six digits.
+    NobodyWaits,
+    /// Two desks show them.
+    SameCode,
 }
 
 impl Problem {
     fn status(self) -> StatusCode {
         match self {
-            Problem::NotFound | Problem::UnknownPlay => StatusCode::NOT_FOUND,
+            Problem::NotFound | Problem::UnknownPlay | Problem::NoPairing | Problem::NobodyWaits => {
+                StatusCode::NOT_FOUND
+            }
+            Problem::SameCode => StatusCode::CONFLICT,
             Problem::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Problem::Starting
             | Problem::Full
@@ -89,6 +98,8 @@ impl Problem {
             Problem::NoDesk => "problem-no-desk",
             Problem::NotYourDesk => "problem-not-your-desk",
             Problem::TooManyLogins(_) => "problem-too-many-logins",
+            Problem::NobodyWaits => "problem-nobody-waits",
+            Problem::SameCode => "problem-same-code",
             // Only programs meet these.
             Problem::WrongType => return "Send JSON or a form.".into(),
             Problem::TunnelsFull => {
@@ -97,6 +108,9 @@ impl Problem {
             Problem::BrokerAway => return "The MQTT broker does not answer. Try again in a moment.".into(),
             Problem::NoTunnel => {
                 return "This server does not pass MQTT on. Connect to its broker itself.".into();
+            }
+            Problem::NoPairing => {
+                return "This server lets no desk ask for a token. The organizer has one for you.".into();
             }
         };
         words.say(key)
