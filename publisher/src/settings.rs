@@ -47,6 +47,8 @@ pub struct Settings {
     pub skip_comments: Vec<String>,
     /// Tracks with one of these texts in "Artist – Title" are never told.
     pub skip_texts: Vec<String>,
+    /// Covers from the files of what is played are shown, small.
+    pub covers: bool,
     /// How the file of the source `text` is read.
     pub text: TextMode,
     /// Where the source `icecast` receives broadcasts.
@@ -245,6 +247,7 @@ impl Default for Settings {
             skip_genres: Vec::new(),
             skip_comments: Vec::new(),
             skip_texts: Vec::new(),
+            covers: true,
             text: TextMode::Whole,
             icecast: Icecast::default(),
             mpris: Mpris::default(),

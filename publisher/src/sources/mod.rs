@@ -23,6 +23,8 @@ pub mod serato;
 mod sqlite;
 pub mod stagelinq;
 mod still;
+pub mod tagger;
+pub mod tags;
 pub mod text;
 pub mod virtualdj;
 mod virtualdj_live;

@@ -17,6 +17,7 @@ const RECORDED: &[(i64, &str)] = &[
     (3, "042e5bd56851ab01"),
     (4, "a53dc2d456e1423d"),
     (5, "2d4725cd224cc37c"),
+    (6, "fff39243d4b743c6"),
 ];
 
 /// The release that knew no announcements and polls.

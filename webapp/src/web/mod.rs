@@ -5,6 +5,7 @@ mod archive;
 mod assets;
 mod client;
 mod console;
+mod covers;
 mod dancer;
 mod desk;
 mod events;
@@ -38,6 +39,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::live::covers::Covers;
 use crate::live::hub::{self, Hub};
 use crate::live::taps::Taps;
 use crate::run::Sources;
@@ -48,6 +50,7 @@ pub(crate) use assets::accent_path;
 pub use assets::{Asset, Assets};
 use client::Client;
 pub(crate) use client::Peer;
+pub(crate) use covers::path as cover_path;
 use dancer::Dancers;
 use desk::Desks;
 use limits::Limits;
@@ -65,6 +68,7 @@ pub struct App {
     hub: Hub,
     taps: Taps,
     archive: Archive,
+    covers: Covers,
     dancers: Dancers,
     desks: Desks,
     presence: Presence,
@@ -85,6 +89,7 @@ impl App {
         settings: Settings,
         hub: Hub,
         taps: Taps,
+        covers: Covers,
         broker: Option<(String, u16)>,
         sources: Sources,
         stop: Stop,
@@ -105,6 +110,7 @@ impl App {
             hub,
             taps,
             archive: Archive::new(store.clone()),
+            covers,
             dancers: Dancers::new(&secret),
             desks: Desks::new(store, settings.event.clone(), own_desks, &secret),
             presence: Presence::default(),
@@ -196,6 +202,7 @@ pub(crate) fn routes(app: App) -> anyhow::Result<Router> {
         .route("/api/v1/{event}/{floor}/vote", post(taps::vote))
         .route("/api/v1/me/forget", post(taps::forget))
         .route("/assets/{name}", get(assets::serve))
+        .route("/cover/{name}", get(covers::serve))
         .route("/favicon.ico", get(assets::favicon))
         .route("/sw.js", get(install::worker))
         .route("/offline", get(install::offline))
