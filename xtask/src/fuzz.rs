@@ -10,7 +10,7 @@ use crate::root;
 /// One of `tests/fuzz/fuzz_targets`.
 #[derive(Debug, clap::Args)]
 pub struct Fuzz {
-    /// codec, connection, message, history, session, tsaf, ogg, icecast or stagelinq
+    /// codec, connection, message, history, session, tsaf, ogg, icecast, stagelinq or tags
     target: String,
     /// How long
     #[arg(long, default_value_t = 60)]
