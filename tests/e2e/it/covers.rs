@@ -226,7 +226,7 @@ async fn a_comment_in_a_file_takes_its_play_back() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::sqlite(folder.path());
     let mut dj = Dj::new(folder.path());
-    let file = track(folder.path(), "jingle.mp3", "white", &["TBPM=98"]);
+    let file = track(folder.path(), "jingle.flac", "white", &["BPM=98"]);
     let tagged = folder.path().join("tagged.flac");
     fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../publisher/samples/tags/tagged.flac"), &tagged)
         .unwrap();
