@@ -126,7 +126,7 @@ mod tests {
     fn any_picture_becomes_a_small_one() {
         for (width, height, expected) in [
             (1_200, 600, (500, 250)),
-            (3_000, 3_000, (500, 500)),
+            (2_200, 2_200, (500, 500)),
             (40, 40, (40, 40)),
             (1, 1, (1, 1)),
             (2_600, 2, (500, 1)),
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_same_picture_has_the_same_name() {
-        let png = written(&noise(600, 600), ImageFormat::Png);
+        let png = written(&noise(60, 60), ImageFormat::Png);
         assert_eq!(small(&png).expect("a picture").id(), small(&png).expect("a picture").id());
     }
 
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn cut_anywhere_it_does_not_fail() {
         for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Gif, ImageFormat::WebP] {
-            let whole = written(&noise(24, 24), format);
+            let whole = written(&noise(12, 12), format);
             assert!(small(&whole).is_ok(), "{format:?}");
             for end in 0..whole.len() {
                 let _ = small(&whole[..end]);

@@ -24,7 +24,7 @@ fn track(folder: &Path, name: &str, colour: &str, tags: &[&str]) -> PathBuf {
         let done = Command::new("ffmpeg").args(["-v", "error", "-y"]).args(arguments).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     };
-    let source = format!("color=c={colour}:s=1400x1400,noise=alls=60");
+    let source = format!("color=c={colour}:s=700x600");
     let path = |path: &Path| path.to_str().unwrap().to_owned();
     run(&["-f", "lavfi", "-i", &source, "-frames:v", "1", &path(&picture)]);
     let mut arguments = vec!["-f", "lavfi", "-i", "sine=d=200"];
