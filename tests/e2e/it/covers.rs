@@ -70,13 +70,14 @@ async fn from_the_file_to_the_page(database: Database, folder: &Path) {
     let flac =
         track(folder, "one.flac", "red", &["BPM=124.5", "INITIALKEY=F#m", "album=Shore", "title=Other"]);
     let mp3 = track(folder, "two.mp3", "blue", &["TBPM=98", "TKEY=Am"]);
+    let token = process::add_token(folder, &database, "watcher", &["service"]);
     let pika = up(folder, &database, &dj, &[]).await;
     pika.shows("Nothing is playing yet").await;
-    let token = process::add_token(&pika.data, &database, "watcher", &["service"]);
     let everything = Subscriber::start(
         &pika.mqtt,
         &["-u", "watcher", "-P", &token, "-t", "#", "-q", "1", "-F", "%r %t %p"],
     );
+    everything.prints("pika/v1/tonight/info ").await;
     let browser = Browser::open(412, 900).await;
     browser.goto(&format!("http://{}/e/tonight/main", pika.web)).await;
     browser.sees("#now .title", "Soon").await;
@@ -145,7 +146,7 @@ async fn from_the_file_to_the_page(database: Database, folder: &Path) {
         for secret in [COMMENT, "Secret Folder", "one.flac", "two.mp3"] {
             assert!(!line.contains(secret), "{line}");
         }
-        let is_cover = line.contains("/desk/pika/cover ");
+        let is_cover = line.contains("/desk/pika-desk/cover ");
         assert!(!is_cover || (line.starts_with("0 ") && line.len() < 141_000), "{} bytes", line.len());
     }
     let covers = everything.lines().iter().filter(|line| line.contains("/cover ")).count();
