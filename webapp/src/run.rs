@@ -15,7 +15,6 @@ use store::{Store, Token};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
-use crate::live::covers::Covers;
 use crate::live::feed;
 use crate::live::hub::Hub;
 use crate::live::taps::Taps;
@@ -56,20 +55,18 @@ pub async fn run(
     let plain = broker.tcp();
     let (bus, inbox) = feed::open(&event, &webapp, broker, bus_stop.clone())?;
     let (taps, waiting) = Taps::new();
-    let covers = Covers::default();
     let mut feeding = tokio::spawn(feed::run(
         event,
         webapp,
         bus,
         inbox,
         hub.clone(),
-        covers.clone(),
         health.part("web app to broker"),
         waiting,
     ));
 
     let tasks = TaskTracker::new();
-    let app = App::new(settings, hub, taps, covers, plain, sources, stop.clone(), tasks.clone())?;
+    let app = App::new(settings, hub, taps, plain, sources, stop.clone(), tasks.clone())?;
     let routes = web::routes(app.clone())?;
     let (broken, app) = (app.broken(), Arc::new(app));
     loop {

@@ -183,7 +183,7 @@ async fn the_network_goes_away_and_comes_back() {
     let start = || {
         let mut command = process::command(&laptop);
         command.args(["publisher", "--headless", "--source", "virtualdj", "--floor", "main", "--path"]);
-        command.arg(&dj_home(folder.path())).arg("--server");
+        command.arg(dj_home(folder.path())).arg("--server");
         command.arg(format!("mqtt://laptop:{token}@{}", cable.address));
         Program::start(command, &laptop, "publisher")
     };

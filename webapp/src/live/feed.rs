@@ -57,7 +57,6 @@ pub(crate) async fn run(
     bus: Bus,
     mut inbox: Inbox,
     hub: Hub,
-    covers: Covers,
     health: Part,
     mut taps: mpsc::Receiver<Waiting>,
 ) {
@@ -69,8 +68,8 @@ pub(crate) async fn run(
         told_ms: 0,
         ids: IdSource::seeded(seed()),
         bus,
+        covers: hub.covers.clone(),
         hub,
-        covers,
         health,
     };
     let mut tick = tokio::time::interval(Duration::from_secs(1));

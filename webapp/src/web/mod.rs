@@ -89,7 +89,6 @@ impl App {
         settings: Settings,
         hub: Hub,
         taps: Taps,
-        covers: Covers,
         broker: Option<(String, u16)>,
         sources: Sources,
         stop: Stop,
@@ -107,10 +106,10 @@ impl App {
         let writers = Writers::start(&hub, &stop, &tasks)?;
         Ok(Self {
             address_header,
+            covers: hub.covers.clone(),
             hub,
             taps,
             archive: Archive::new(store.clone()),
-            covers,
             dancers: Dancers::new(&secret),
             desks: Desks::new(store, settings.event.clone(), own_desks, &secret),
             presence: Presence::default(),
