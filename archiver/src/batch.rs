@@ -14,11 +14,16 @@ const TRANSACTION_RECORDS: usize = 2_000;
 const RETRY_FIRST_MS: i64 = 250;
 const RETRY_LAST_MS: i64 = 5_000;
 
+/// Bytes of pictures that may wait: as many as a good part of a night has.
+const COVER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// Records and cursor positions on their way to the database.
 #[derive(Debug)]
 pub struct Batch {
     waiting: Vec<Waiting>,
     waiting_max: usize,
+    /// Of the pictures among them.
+    cover_bytes: usize,
     /// How many of `waiting`, from the front, are in the transaction that runs.
     running: usize,
     /// One record a transaction, until the one that the database refuses is found.
@@ -57,6 +62,7 @@ impl Batch {
         Self {
             waiting: Vec::new(),
             waiting_max,
+            cover_bytes: 0,
             running: 0,
             one_by_one: 0,
             retry_at_ms: 0,
@@ -64,9 +70,10 @@ impl Batch {
         }
     }
 
-    /// Whether another record must be refused.
+    /// Whether another record must be refused, be it a picture or not: the play that names a picture comes after it, and is
+    /// not taken where that one was not.
     pub fn is_full(&self) -> bool {
-        self.waiting.len() >= self.waiting_max
+        self.waiting.len() >= self.waiting_max || self.cover_bytes >= COVER_BYTES_MAX
     }
 
     /// Records that are not committed yet.
@@ -81,6 +88,7 @@ impl Batch {
 
     /// Adds a record. The caller asked [`Batch::is_full`] before it let the frontier move.
     pub fn push(&mut self, waiting: Waiting) {
+        self.cover_bytes += cover_bytes(&waiting);
         self.waiting.push(waiting);
     }
 
@@ -119,7 +127,8 @@ impl Batch {
 
     /// The running transaction is on disk.
     pub fn committed(&mut self) {
-        self.waiting.drain(..self.running);
+        let stored = self.waiting.drain(..self.running);
+        self.cover_bytes = self.cover_bytes.saturating_sub(stored.map(|waiting| cover_bytes(&waiting)).sum());
         self.one_by_one = self.one_by_one.saturating_sub(self.running);
         self.running = 0;
         self.retry_at_ms = 0;
@@ -145,7 +154,9 @@ impl Batch {
             return None;
         }
         self.one_by_one = self.one_by_one.saturating_sub(1);
-        (running == 1).then(|| self.waiting.remove(0))
+        let lost = (running == 1).then(|| self.waiting.remove(0));
+        self.cover_bytes = self.cover_bytes.saturating_sub(lost.as_ref().map_or(0, cover_bytes));
+        lost
     }
 
     /// When [`Batch::begin`] should be asked again although nothing new came in.
@@ -154,10 +165,17 @@ impl Batch {
     }
 }
 
+fn cover_bytes(waiting: &Waiting) -> usize {
+    match &waiting.record {
+        Some(Record::Cover(row)) => row.jpeg.as_bytes().len(),
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use protocol::SetId;
-    use store::SetRow;
+    use protocol::{Jpeg, SetId};
+    use store::{CoverRow, SetRow};
 
     use super::*;
 
@@ -231,6 +249,20 @@ mod tests {
         assert_eq!(batch.begin(0).unwrap().cursors[0].seq, 4);
         batch.committed();
         assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn pictures_are_bounded_by_their_bytes() {
+        let jpeg = Jpeg::new(&[&[0xff, 0xd8, 0xff][..], &[0; 99_000]].concat()).unwrap();
+        let row = Record::Cover(CoverRow { jpeg, stored_ms: 1 });
+        let mut batch = Batch::new(20_000);
+        while !batch.is_full() {
+            batch.push(Waiting { record: Some(row.clone()), position: None });
+        }
+        assert!((300..400).contains(&batch.len()), "{}", batch.len());
+        batch.begin(0).unwrap();
+        batch.committed();
+        assert!(batch.is_empty() && !batch.is_full());
     }
 
     #[test]

@@ -11,15 +11,17 @@ use config::health::Part;
 use config::{Health, Stop};
 use protocol::topic::filter;
 use protocol::{
-    Announcement, Audience, Cursor, DeskId, DeskState, DeskTopic, Dj, FloorAddress, FloorEvent, FloorInfo,
+    Announcement, Audience, Cover, Cursor, DeskId, DeskState, DeskTopic, Dj, FloorAddress, FloorEvent,
+    FloorInfo,
 };
 use protocol::{
-    FloorTopic, History, IdSource, Info, Input, InputReport, JournalId, Message, MessageId, NowField,
+    FloorTopic, History, IdSource, Info, Input, InputReport, JournalId, Jpeg, Message, MessageId, NowField,
     NowPlaying,
 };
 use protocol::{NowState, PastPlay, PlayId, PlayReport, ProducerId, Reactions, Topic, V1, message};
 use store::{
-    AnnouncementRow, CursorRow, DeskRow, PlayRow, Reaction, ReactionRow, Record, SetRow, Store, Tally,
+    AnnouncementRow, CoverRow, CursorRow, DeskRow, PlayRow, Reaction, ReactionRow, Record, SetRow, Store,
+    Tally,
 };
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -434,6 +436,11 @@ impl Archiver {
         if let (FloorTopic::Desk(desk, DeskTopic::Play), Message::Play(report)) = (&about, &message) {
             self.keep_play(&address, desk, report, now_ms);
         }
+        if let (FloorTopic::Desk(_, DeskTopic::Cover), Message::Cover(Cover { jpeg, .. })) =
+            (&about, &message)
+        {
+            return self.keep_cover(jpeg, now_ms);
+        }
         if !self.floors.contains_key(&address) {
             if now_ms - self.stranger_logged_ms > 10_000 {
                 self.stranger_logged_ms = now_ms;
@@ -447,7 +454,7 @@ impl Archiver {
             heard.and_modify(|heard| match about {
                 DeskTopic::Status => heard.status = true,
                 DeskTopic::State => heard.state = true,
-                DeskTopic::Play | DeskTopic::Requests => {}
+                DeskTopic::Play | DeskTopic::Cover | DeskTopic::Requests => {}
             });
         }
         if let (FloorTopic::Desk(desk, DeskTopic::Play), Message::Play(report)) = (&about, &message) {
@@ -536,6 +543,15 @@ impl Archiver {
         };
         let row = || PlayRow { floor: address.clone(), desk: desk.clone(), report: report.clone() };
         self.accept(numbered, || Some(Record::Play(Box::new(row()))), now_ms);
+    }
+
+    /// A picture waits before the play that names it, so the cursor that passes the play says that it is stored too. When
+    /// there is no room, there is none for the play either, and its desk sends both again.
+    fn keep_cover(&mut self, jpeg: &Jpeg, now_ms: i64) {
+        if self.standing.is_ours() && !self.batch.is_full() {
+            let record = Record::Cover(CoverRow { jpeg: jpeg.clone(), stored_ms: now_ms });
+            self.batch.push(Waiting { record: Some(record), position: None });
+        }
     }
 
     /// Lets what a producer numbered wait for its transaction. If something before it is missing, or there is no room, it
@@ -716,12 +732,14 @@ impl Archiver {
                 dj: now.dj.clone(),
                 set_id: now.set_id,
                 last_song: now.last_song,
+                cover_url: cover_url(self.event.web_url.as_deref(), &now),
                 stale_after_ms: now.stale_after_ms,
             };
             self.bus.keep(address.topic(FloorTopic::Now), message::write(&payload));
             for field in NowField::ALL {
-                let text = field_text(field, &now);
-                if live.now.as_ref().map(|before| field_text(field, before)) != Some(text.clone()) {
+                let web_url = self.event.web_url.as_deref();
+                let text = field_text(field, &now, web_url);
+                if live.now.as_ref().map(|before| field_text(field, before, web_url)) != Some(text.clone()) {
                     self.bus.keep(address.topic(FloorTopic::NowField(field)), text);
                 }
             }
@@ -1009,7 +1027,13 @@ fn reaction(report: &InputReport) -> Option<ReactionRow> {
     Some(ReactionRow { play_id: *play_id, dancer: dancer.clone(), reaction, at_ms: report.at_ms })
 }
 
-fn field_text(field: NowField, now: &Now) -> String {
+/// Where the picture of what is on can be had, if it has one and we know where pages are.
+fn cover_url(web_url: Option<&str>, now: &Now) -> Option<String> {
+    let cover = now.play.as_ref()?.track.cover?;
+    Some(format!("{}/cover/{cover}.jpg", web_url?.trim_end_matches('/')))
+}
+
+fn field_text(field: NowField, now: &Now, web_url: Option<&str>) -> String {
     let track = now.play.as_ref().map(|play| &play.track);
     match field {
         NowField::Title => track.map(|track| track.display_title()),
@@ -1019,7 +1043,7 @@ fn field_text(field: NowField, now: &Now) -> String {
         NowField::Key => track.and_then(|track| track.key.clone()),
         NowField::Dj => now.dj.as_ref().filter(|_| now.state != NowState::Ended).map(|dj| dj.name.clone()),
         NowField::State => Some(now.state.as_str().to_owned()),
-        NowField::CoverUrl => None,
+        NowField::CoverUrl => cover_url(web_url, now),
     }
     .unwrap_or_default()
 }

@@ -150,8 +150,10 @@ impl Principal {
             TokenKind::Desk => {
                 let floor = token.floor.as_ref().map_or("+", |floor| floor.as_str());
                 let desk = format!("pika/v1/{event}/{floor}/desk/{name}");
-                let mut write: Vec<_> =
-                    ["status", "state", "play"].iter().map(|leaf| format!("{desk}/{leaf}")).collect();
+                let mut write: Vec<_> = ["status", "state", "play", "cover"]
+                    .iter()
+                    .map(|leaf| format!("{desk}/{leaf}"))
+                    .collect();
                 write.push(format!("pika/v1/{event}/{floor}/in/{name}"));
                 let mut read = public(event, floor);
                 read.push(format!("{desk}/#"));
@@ -208,6 +210,11 @@ impl Principal {
     }
 }
 
+/// The longest message on a topic, beside the longest packet: a picture is small, or nobody takes it.
+pub fn payload_bytes_max(topic: &[u8]) -> usize {
+    if topic.ends_with(b"/cover") { protocol::message::COVER_BYTES_MAX } else { usize::MAX }
+}
+
 /// Whether a filter of ours allows a topic. Its `+` in the place of the floor means floors only: otherwise the cursor of
 /// a producer named `now` would look like what plays on a floor named `cursor`.
 fn grants(filter: &str, topic: &[u8]) -> bool {
@@ -261,6 +268,8 @@ mod tests {
             ("pika/v1/night/main/desk/anna/status", "bbr--"),
             ("pika/v1/night/main/desk/anna/state", "bbr--"),
             ("pika/v1/night/main/desk/anna/play", "bbr--"),
+            ("pika/v1/night/main/desk/anna/cover", "bbr--"),
+            ("pika/v1/night/main/desk/bert/cover", "--r--"),
             ("pika/v1/night/main/desk/anna/other", "rrr--"),
             ("pika/v1/night/main/desk/bert/play", "--r--"),
             ("pika/v1/night/attic/desk/anna/play", "-br--"),
@@ -317,6 +326,7 @@ mod tests {
             ("pika/v1/+/+/now", "yyy"),
             ("+/+/+/+/desk/bert/play", "-y-"),
             ("pika/v1/night/main/desk/#", "yy-"),
+            ("pika/v1/night/main/desk/anna/cover", "yy-"),
             ("pika/v1/other/#", "--y"),
             ("homeassistant/#", "---"),
             ("$SYS/#", "yyy"),

@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, timeout};
 
+use crate::access;
 use crate::clock::now_ms;
 use crate::codec::{
     Ack, Disconnect, Fault, Filter, Outgoing, Packet, Properties, Publish, Will, decode, encode, id,
@@ -442,7 +443,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         if !self.client.recipient.principal.may_publish(&topic) {
             self.deny(&topic);
-            self.refuse(publish.qos, publish.packet_id)?;
+            self.refuse(publish.qos, publish.packet_id, 0x87)?;
+            return Ok(None);
+        }
+        if publish.payload.len() > access::payload_bytes_max(&topic) {
+            self.deny(&topic);
+            self.refuse(publish.qos, publish.packet_id, 0x97)?;
             return Ok(None);
         }
         if publish.qos == 2 && !self.receive(publish.packet_id)? {
@@ -472,15 +478,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Answers a publish that is not allowed. Version 3 has no word for it, and a close would make clients come back and
     /// try again: there the handshake goes on as if all were well.
-    fn refuse(&mut self, qos: u8, packet_id: u16) -> Result<(), End> {
+    fn refuse(&mut self, qos: u8, packet_id: u16, reason: u8) -> Result<(), End> {
         match qos {
             0 => {}
-            1 => self.reply(&Packet::PubAck(ack(packet_id, 0x87))),
+            1 => self.reply(&Packet::PubAck(ack(packet_id, reason))),
             _ => {
                 if !self.client.recipient.version.is_v5() {
                     self.receive(packet_id)?;
                 }
-                self.reply(&Packet::PubRec(ack(packet_id, 0x87)));
+                self.reply(&Packet::PubRec(ack(packet_id, reason)));
             }
         }
         Ok(())

@@ -76,12 +76,14 @@ impl<T> Outbox<T> {
         self.retry_after_ms = RETRY_AFTER_MS;
     }
 
-    /// Starts over when another archiver begins: what the one before had not stored is gone with it.
-    pub fn archived_by(&mut self, term: Option<u64>) {
-        if self.term != term {
+    /// Starts over when another archiver begins: what the one before had not stored is gone with it. Returns whether it did.
+    pub fn archived_by(&mut self, term: Option<u64>) -> bool {
+        let is_another = self.term != term;
+        if is_another {
             self.term = term;
             self.rewind();
         }
+        is_another
     }
 
     /// Starts over if the cursor has stood still for too long. Returns whether it did.
@@ -93,6 +95,11 @@ impl<T> Outbox<T> {
             self.retry_after_ms = (self.retry_after_ms * 2).min(RETRY_AFTER_MS_MAX);
         }
         stuck
+    }
+
+    /// Whether nothing comes after the next entry.
+    pub fn is_last(&self) -> bool {
+        self.sent + 1 >= self.entries.len()
     }
 
     /// Entries not confirmed yet.

@@ -43,6 +43,14 @@ pub const CHANNELS: &[(&str, &str, bool, u8, &str, &str)] = &[
         "One play: started, corrected, ended, withdrawn",
     ),
     (
+        "desk-cover",
+        "{floor}/desk/{desk}/cover",
+        false,
+        1,
+        "desk",
+        "The picture of a track, before the play that names it; at most 140 kB",
+    ),
+    (
         "desk-requests",
         "{floor}/desk/{desk}/requests",
         true,

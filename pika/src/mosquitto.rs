@@ -174,6 +174,7 @@ mod tests {
         for line in [
             "topic readwrite pika/v1/night/main/desk/anna/status",
             "topic readwrite pika/v1/night/main/desk/anna/play",
+            "topic readwrite pika/v1/night/main/desk/anna/cover",
             "topic write pika/v1/night/main/in/anna",
             "topic read pika/v1/night/cursor/anna",
             "topic read pika/v1/night/main/now",

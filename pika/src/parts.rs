@@ -147,7 +147,9 @@ pub fn hall(
     parts.start("health listener", |stop| health::run(watched, health.clone(), stop));
     parts.start("token list", |stop| follow_tokens(store.clone(), tokens.clone(), logins.tokens, stop));
     parts.start("broker", |stop| broker::run(broker_settings, listeners, tokens, health.clone(), stop));
-    let of_archive = event.clone();
+    // Without the operator's word, displays find covers where phones find the pages.
+    let web_url = event.web_url.clone().or_else(|| Some(page_url.clone()));
+    let of_archive = EventSettings { web_url, ..event.clone() };
     parts.start("archiver", |stop| {
         archiver::run(of_archive, archiver_settings, store, archiver_url, health.clone(), stop)
     });

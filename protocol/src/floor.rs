@@ -92,6 +92,9 @@ pub struct NowPlaying {
     /// The DJ says that this is the last song of the set.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub last_song: bool,
+    /// Where the picture of the track is, when there is one and the pages' address is known; another for each picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cover_url: Option<String>,
     /// After this time, without a newer message, show "no signal" instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_after_ms: Option<i64>,

@@ -6,6 +6,7 @@ pub mod id;
 pub mod topic;
 pub mod track;
 
+pub mod cover;
 pub mod floor;
 pub mod input;
 pub mod play;
@@ -13,6 +14,7 @@ pub mod play;
 pub mod message;
 pub mod schema;
 
+pub use cover::{Cover, CoverId, Jpeg};
 pub use floor::{Announcement, Audience, Cursor, Dj, FloorEvent, FloorEventType, FloorInfo, History, Info};
 pub use floor::{NowPlaying, NowState, PastPlay, Poll, PollOption, Reactions, TempoTally};
 pub use id::{

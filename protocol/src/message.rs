@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::cover::Cover;
 use crate::floor::{Announcement, Audience, Cursor, FloorEvent, History, Info, NowPlaying, Poll, Reactions};
 use crate::input::InputReport;
 use crate::play::{DeskRequests, DeskState, PlayReport};
@@ -13,17 +14,22 @@ use crate::track;
 /// The longest JSON payload, in bytes.
 pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024;
 
+/// The longest one with a picture in it.
+pub const COVER_BYTES_MAX: usize = 140_000;
+
 /// Why a payload cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BadPayload {
-    #[error("payload of {0} bytes is over {PAYLOAD_BYTES_MAX}")]
-    TooLong(usize),
+    #[error("payload of {bytes} bytes is over {max}")]
+    TooLong { bytes: usize, max: usize },
     #[error("payload is empty, and an empty one means nothing on this topic")]
     Empty,
     #[error("payload is neither `online` nor `offline`")]
     NotAPresence,
     #[error("payload is not UTF-8")]
     NotText,
+    #[error("payload is a picture under the name of another")]
+    NotThatCover,
     #[error("payload does not fit the topic")]
     Json(#[from] serde_json::Error),
 }
@@ -82,6 +88,7 @@ pub enum Message {
     DeskStatus(Presence),
     DeskState(DeskState),
     Play(Box<PlayReport>),
+    Cover(Cover),
     DeskRequests(DeskRequests),
     Now(Box<NowPlaying>),
     NowField(String),
@@ -106,8 +113,9 @@ impl Message {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn read(topic: &Topic, payload: &[u8]) -> Result<Message, BadPayload> {
-        if payload.len() > PAYLOAD_BYTES_MAX {
-            return Err(BadPayload::TooLong(payload.len()));
+        let max = topic.payload_bytes_max();
+        if payload.len() > max {
+            return Err(BadPayload::TooLong { bytes: payload.len(), max });
         }
         if payload.is_empty() && !matches!(topic, Topic::Floor(_, FloorTopic::NowField(_))) {
             return if topic.is_retained() { Ok(Message::Cleared) } else { Err(BadPayload::Empty) };
@@ -136,6 +144,13 @@ impl Message {
                     report.play.track = std::mem::take(&mut report.play.track).clean();
                     report.set.clean();
                     Message::Play(report)
+                }
+                FloorTopic::Desk(_, DeskTopic::Cover) => {
+                    let cover: Cover = json(payload)?;
+                    if cover.jpeg.id() != cover.cover {
+                        return Err(BadPayload::NotThatCover);
+                    }
+                    Message::Cover(cover)
                 }
                 FloorTopic::Desk(_, DeskTopic::Requests) => {
                     let mut asked: DeskRequests = json(payload)?;

@@ -3,6 +3,7 @@
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
+use crate::cover::Cover;
 use crate::floor::{Announcement, Audience, Cursor, FloorEvent, History, Info, NowPlaying, Poll, Reactions};
 use crate::input::InputReport;
 use crate::play::{DeskRequests, DeskState, PlayReport};
@@ -14,6 +15,7 @@ pub fn all() -> Map<String, Value> {
         ("info", of::<Info>()),
         ("desk-state", of::<DeskState>()),
         ("desk-play", of::<PlayReport>()),
+        ("desk-cover", of::<Cover>()),
         ("desk-requests", of::<DeskRequests>()),
         ("now", of::<NowPlaying>()),
         ("history", of::<History>()),

@@ -16,6 +16,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::id::{DeskId, EventId, FloorId, ProducerId};
+use crate::message;
 
 /// First levels of every topic. A breaking change is a `v2` beside it.
 pub const ROOT: &str = "pika/v1";
@@ -103,6 +104,8 @@ pub enum DeskTopic {
     State,
     /// One play: started, corrected, ended, withdrawn.
     Play,
+    /// The picture of a track, before the play that names it.
+    Cover,
     /// What it is asked from elsewhere; the only one that is not its own, but the archiver's.
     Requests,
 }
@@ -150,12 +153,17 @@ impl NowField {
 }
 
 impl DeskTopic {
+    /// All of them.
+    pub const ALL: [DeskTopic; 5] =
+        [DeskTopic::Status, DeskTopic::State, DeskTopic::Play, DeskTopic::Cover, DeskTopic::Requests];
+
     /// The topic level.
     pub fn as_str(self) -> &'static str {
         match self {
             DeskTopic::Status => "status",
             DeskTopic::State => "state",
             DeskTopic::Play => "play",
+            DeskTopic::Cover => "cover",
             DeskTopic::Requests => "requests",
         }
     }
@@ -174,7 +182,12 @@ impl Topic {
     pub fn is_retained(&self) -> bool {
         !matches!(
             self,
-            Topic::Floor(_, FloorTopic::Event | FloorTopic::In(_) | FloorTopic::Desk(_, DeskTopic::Play))
+            Topic::Floor(
+                _,
+                FloorTopic::Event
+                    | FloorTopic::In(_)
+                    | FloorTopic::Desk(_, DeskTopic::Play | DeskTopic::Cover)
+            )
         )
     }
 
@@ -183,6 +196,14 @@ impl Topic {
         match self {
             Topic::Audience(..) | Topic::Floor(_, FloorTopic::Reactions) => 0,
             _ => 1,
+        }
+    }
+
+    /// The longest payload, in bytes.
+    pub fn payload_bytes_max(&self) -> usize {
+        match self {
+            Topic::Floor(_, FloorTopic::Desk(_, DeskTopic::Cover)) => message::COVER_BYTES_MAX,
+            _ => message::PAYLOAD_BYTES_MAX,
         }
     }
 
@@ -259,8 +280,8 @@ fn parse(text: &str) -> Option<Topic> {
         ["poll"] => FloorTopic::Poll,
         ["in", producer] => FloorTopic::In(producer.parse().ok()?),
         ["desk", desk, about] => {
-            let all = [DeskTopic::Status, DeskTopic::State, DeskTopic::Play, DeskTopic::Requests];
-            FloorTopic::Desk(desk.parse().ok()?, all.into_iter().find(|t| t.as_str() == *about)?)
+            let about = DeskTopic::ALL.into_iter().find(|topic| topic.as_str() == *about)?;
+            FloorTopic::Desk(desk.parse().ok()?, about)
         }
         _ => return None,
     };
@@ -311,7 +332,7 @@ mod tests {
 
     fn any_topic() -> impl Strategy<Value = Topic> {
         let id = "[a-z0-9-]{1,48}";
-        (address(), id, 0..20usize).prop_map(|(address, id, which)| match which {
+        (address(), id, 0..21usize).prop_map(|(address, id, which)| match which {
             0 => Topic::Info(address.event),
             1 => Topic::Cursor(address.event, id.parse().unwrap()),
             2 => Topic::Audience(address.event, id.parse().unwrap()),
@@ -324,7 +345,8 @@ mod tests {
             9 => address.topic(FloorTopic::Event),
             10 => address.topic(FloorTopic::In(id.parse().unwrap())),
             11 => address.topic(FloorTopic::Desk(id.parse().unwrap(), DeskTopic::Requests)),
-            n => address.topic(FloorTopic::NowField(NowField::ALL[n - 12])),
+            12 => address.topic(FloorTopic::Desk(id.parse().unwrap(), DeskTopic::Cover)),
+            n => address.topic(FloorTopic::NowField(NowField::ALL[n - 13])),
         })
     }
 
@@ -366,7 +388,10 @@ mod tests {
         let floor: FloorAddress = "tonight/main".parse().unwrap();
         let desk: DeskId = "booth".parse().unwrap();
         assert!(floor.topic(FloorTopic::Desk(desk.clone(), DeskTopic::State)).is_retained());
-        assert!(!floor.topic(FloorTopic::Desk(desk, DeskTopic::Play)).is_retained());
+        assert!(!floor.topic(FloorTopic::Desk(desk.clone(), DeskTopic::Play)).is_retained());
+        let cover = floor.topic(FloorTopic::Desk(desk, DeskTopic::Cover));
+        assert!(!cover.is_retained() && !cover.is_public() && cover.qos() == 1);
+        assert!(cover.payload_bytes_max() > floor.topic(FloorTopic::Now).payload_bytes_max());
         assert!(!floor.topic(FloorTopic::Event).is_retained());
         assert_eq!(floor.topic(FloorTopic::Reactions).qos(), 0);
     }

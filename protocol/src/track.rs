@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cover::CoverId;
+
 /// Longest text field, in characters.
 pub const TEXT_CHARS_MAX: usize = 200;
 
@@ -31,6 +33,9 @@ pub struct Track {
     /// Length in milliseconds, up to 24 hours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<i64>,
+    /// The picture that its desk has sent before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cover: Option<CoverId>,
 }
 
 impl Track {
@@ -47,6 +52,7 @@ impl Track {
             bpm: self.bpm.filter(|bpm| (20.0..=400.0).contains(bpm)).map(|bpm| (bpm * 10.0).round() / 10.0),
             key: self.key.and_then(text).map(|key| key.chars().take(10).collect()),
             duration_ms: self.duration_ms.filter(|ms| (1..=86_400_000).contains(ms)),
+            cover: self.cover,
         }
     }
 

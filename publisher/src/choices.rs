@@ -44,6 +44,8 @@ pub struct Filled {
     pub skip_comments: String,
     pub skip_texts: String,
     pub skip_patterns: String,
+    #[serde(deserialize_with = "is_ticked")]
+    pub covers: bool,
     pub deck_mode: String,
     pub ignored_decks: String,
     pub text: String,
@@ -105,6 +107,7 @@ pub struct OfPublisher {
     pub skip_comments: Vec<String>,
     pub skip_texts: Vec<String>,
     pub skip_patterns: Vec<Pattern>,
+    pub covers: bool,
     pub deck_mode: DeckMode,
     pub ignored_decks: Vec<u8>,
     pub text: TextMode,
@@ -224,6 +227,7 @@ impl Filled {
             skip_comments: settings.skip_comments.join("\n"),
             skip_texts: settings.skip_texts.join("\n"),
             skip_patterns: settings.skip_patterns.iter().map(|it| format!("{it}\n")).collect::<String>(),
+            covers: settings.covers,
             deck_mode: settings.deck_mode.name().to_owned(),
             ignored_decks: settings.ignored_decks.iter().map(u8::to_string).collect::<Vec<_>>().join(", "),
             text: settings.text.name().to_owned(),
@@ -432,6 +436,7 @@ impl Choices {
                 skip_comments,
                 skip_texts,
                 skip_patterns: skip_patterns.into_iter().flatten().collect(),
+                covers: filled.covers,
                 deck_mode: if filled.deck_mode == DeckMode::Oldest.name() {
                     DeckMode::Oldest
                 } else {

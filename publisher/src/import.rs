@@ -27,6 +27,7 @@ use protocol::{DeskId, EventId, FloorId, IdSource, Info, Message, Play, PlayId, 
 use protocol::{SetId, SetRef, Topic};
 use tokio::time::MissedTickBehavior;
 
+use crate::journal::covers::Covers;
 use crate::journal::{Draft, Entry, Journal};
 use crate::now_playing::{Decision, NowPlaying, Rules};
 use crate::run::{Home, Noted, RESUME_WITHIN_MS, WHOLE_SECONDS_MS, desk_of, journal_of, on_disk, send};
@@ -204,7 +205,9 @@ impl Importer {
     }
 
     fn send(&mut self, bus: &Bus) {
-        send(&mut self.outbox, bus, &self.event, &self.desk, self.journal.id());
+        // A history file has no covers.
+        let (covers, ids) = (&mut Covers::default(), &mut IdSource::seeded(0));
+        send(&mut self.outbox, covers, ids, bus, &self.event, &self.desk, self.journal.id());
     }
 
     fn incoming(&mut self, incoming: Incoming) -> Option<Info> {
@@ -473,6 +476,8 @@ fn reports(
                 play,
                 set_ended,
                 is_corrected: false,
+                is_named: false,
+                file: None,
             };
             news.drafts.push((dated_ms, Draft { identity: None, report }));
             news.identities.push(identity);

@@ -3,6 +3,7 @@
 
 pub mod choices;
 pub mod controls;
+pub mod cover;
 pub mod desktop;
 mod import;
 pub mod journal;

@@ -5,7 +5,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use protocol::{DeskId, Play, PlayId, PlayKind};
+use protocol::{DeskId, Play, PlayId, PlayKind, Track};
 
 use crate::pattern::Pattern;
 use crate::sources::observation::{Arrival, Location, Observation, SourceKind, is_fresh};
@@ -56,6 +56,8 @@ pub enum Decision {
         identity: String,
         /// It is what is heard now; otherwise it is history.
         current: bool,
+        /// Its title is the name of its file.
+        is_named: bool,
     },
     /// No report, now or after a restart.
     Passed { identity: String },
@@ -85,6 +87,8 @@ struct Heard {
     location: Option<Location>,
     /// The DJ said what it really is; the source does not know better.
     is_corrected: bool,
+    /// Its title is the name of its file.
+    is_named: bool,
 }
 
 /// The newest play of an earlier process.
@@ -93,12 +97,59 @@ pub struct Last {
     pub play: Play,
     pub identity: String,
     pub is_corrected: bool,
+    pub is_named: bool,
+}
+
+/// What the file of a play says of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Learned {
+    pub play: PlayId,
+    pub track: Track,
+    /// For the rules, and never told.
+    pub comment: Option<String>,
 }
 
 #[derive(Debug, Clone)]
 struct Waiting {
     heard: Heard,
     due_ms: i64,
+}
+
+impl Skip {
+    /// Whether a rule is about this track.
+    pub fn names(&self, track: &Track, comment: Option<&str>) -> bool {
+        let holds = |field: Option<&str>, texts: &[String]| {
+            let field = field.unwrap_or_default().to_lowercase();
+            texts.iter().any(|text| !text.is_empty() && field.contains(&text.to_lowercase()))
+        };
+        let line = track.line();
+        holds(track.genre.as_deref(), &self.genre)
+            || holds(comment, &self.comment)
+            || holds(Some(&line), &self.line)
+            || self.pattern.iter().any(|pattern| pattern.is_in(&line))
+    }
+}
+
+impl Learned {
+    /// Fills what is not known of the track. What the DJ's program said stays; only the name of a file gives way to a
+    /// title. Returns whether anything is new.
+    pub fn fill(&self, track: &mut Track, is_named: &mut bool) -> bool {
+        let (before, file) = (track.clone(), self.track.clone());
+        if *is_named && file.title.is_some() {
+            (track.title, track.artist, *is_named) = (file.title, file.artist.or(track.artist.take()), false);
+        } else {
+            track.title = track.title.take().or(file.title);
+            track.artist = track.artist.take().or(file.artist);
+        }
+        track.album = track.album.take().or(file.album);
+        track.genre = track.genre.take().or(file.genre);
+        track.year = track.year.or(file.year);
+        track.bpm = track.bpm.or(file.bpm);
+        track.key = track.key.take().or(file.key);
+        track.duration_ms = track.duration_ms.or(file.duration_ms);
+        track.cover = track.cover.or(file.cover);
+        *track != before
+    }
 }
 
 impl NowPlaying {
@@ -125,12 +176,12 @@ impl NowPlaying {
     ) {
         self.since_ms = Some(since_ms);
         self.known.extend(seen.into_iter().cloned());
-        let Some(Last { play, identity, is_corrected }) = last else { return };
+        let Some(Last { play, identity, is_corrected, is_named }) = last else { return };
         let ended = play.ended_ms.is_some();
         if !ended && is_fresh(play.started_ms, play.track.duration_ms, now_ms) {
             self.current = Some(play.id);
         }
-        let heard = Heard { play, identity, location: None, is_corrected };
+        let heard = Heard { play, identity, location: None, is_corrected, is_named };
         self.known.insert(heard.identity.clone());
         self.recent.push_back(heard.clone());
         self.newest = Some(heard);
@@ -189,6 +240,34 @@ impl NowPlaying {
         }
     }
 
+    /// The file of a play was read. Nothing when the play is none that waits, is heard or was told a short time ago.
+    pub fn learned(&mut self, learned: &Learned) -> Option<Vec<Decision>> {
+        let id = learned.play;
+        let waiting = self.waiting.as_mut().map(|waiting| &mut waiting.heard);
+        let all = waiting.into_iter().chain(&mut self.newest).chain(&mut self.recent);
+        let mut known = None;
+        let mut is_news = false;
+        for heard in all.filter(|heard| heard.play.id == id) {
+            // What the DJ said is no file's name.
+            heard.is_named &= !heard.is_corrected;
+            is_news |= learned.fill(&mut heard.play.track, &mut heard.is_named);
+            known = Some((heard.identity.clone(), heard.play.track.clone()));
+        }
+        let (identity, track) = known?;
+        let mut decisions = Vec::new();
+        if self.rules.skip.names(&track, learned.comment.as_deref()) {
+            self.withdraw(id, &mut decisions);
+            self.known.insert(identity.clone());
+            decisions.push(Decision::Passed { identity });
+        } else if let Some(told) = self.recent.iter().find(|heard| heard.play.id == id)
+            && is_news
+            && self.since_ms.is_some()
+        {
+            decisions.push(told.told(PlayKind::Corrected, self.current == Some(id)));
+        }
+        Some(decisions)
+    }
+
     /// The source says that nothing is played any more.
     pub fn stopped(&mut self, now_ms: i64) -> Vec<Decision> {
         let mut decisions = Vec::new();
@@ -218,7 +297,7 @@ impl NowPlaying {
             let play = Play { id, started_ms, ended_ms: None, track };
             let (identity, location, arrival) =
                 (observation.identity, observation.location, observation.arrival);
-            let one = Heard { play, identity, location, is_corrected: false };
+            let one = Heard { play, identity, location, is_corrected: false, is_named: observation.is_named };
             if self.correct(&one, &mut decisions) || self.known.contains(&one.identity) {
                 if arrival == Arrival::Playing {
                     self.heard_again(id);
@@ -283,17 +362,8 @@ impl NowPlaying {
     }
 
     fn is_skipped(&self, observation: &Observation) -> bool {
-        let holds = |field: Option<&str>, texts: &[String]| {
-            let field = field.unwrap_or_default().to_lowercase();
-            texts.iter().any(|text| !text.is_empty() && field.contains(&text.to_lowercase()))
-        };
-        let skip = &self.rules.skip;
-        let line = observation.track.line();
         observation.deck.is_some_and(|deck| self.rules.ignored_decks.contains(&deck))
-            || holds(observation.track.genre.as_deref(), &skip.genre)
-            || holds(observation.comment.as_deref(), &skip.comment)
-            || holds(Some(&line), &skip.line)
-            || skip.pattern.iter().any(|pattern| pattern.is_in(&line))
+            || self.rules.skip.names(&observation.track, observation.comment.as_deref())
     }
 
     fn wait_for(&mut self, heard: Heard, now_ms: i64) {
@@ -414,16 +484,19 @@ impl NowPlaying {
 
 impl Heard {
     fn told(&self, kind: PlayKind, current: bool) -> Decision {
-        Decision::Told { kind, play: self.play.clone(), identity: self.identity.clone(), current }
+        let Self { play, identity, is_named, .. } = self.clone();
+        Decision::Told { kind, play, identity, current, is_named }
     }
 
     /// Takes over what is known better, and forgets nothing for a field that is empty now.
     fn learn(&mut self, better: &Heard) -> bool {
         let (old, mut new) = (&self.play.track, better.play.track.clone());
-        if self.is_corrected {
+        if self.is_corrected || (better.is_named && !self.is_named) {
             (new.artist, new.title, new.remix) = (old.artist.clone(), old.title.clone(), old.remix.clone());
+        } else {
+            self.is_named = better.is_named;
         }
-        let track = protocol::Track {
+        let track = Track {
             artist: new.artist.or_else(|| old.artist.clone()),
             title: new.title.or_else(|| old.title.clone()),
             remix: new.remix.or_else(|| old.remix.clone()),
@@ -433,6 +506,7 @@ impl Heard {
             bpm: new.bpm.or(old.bpm),
             key: new.key.or_else(|| old.key.clone()),
             duration_ms: new.duration_ms.or(old.duration_ms),
+            cover: new.cover.or(old.cover),
         };
         let learned = *old != track;
         self.play.track = track;
@@ -669,6 +743,86 @@ mod tests {
         night.hears(22, vec![better]).said(&[]).waits(30).said(&[]);
     }
 
+    fn file(play: PlayId, title: &str) -> Learned {
+        let track = Track {
+            title: Some(title.to_owned()),
+            artist: Some("Nova Harbor".to_owned()),
+            genre: Some("House".to_owned()),
+            bpm: Some(124.0),
+            ..Track::default()
+        };
+        Learned { play, track, comment: Some("for the end".to_owned()) }
+    }
+
+    #[test]
+    fn a_file_completes_what_the_dj_program_said_and_changes_nothing_of_it() {
+        let mut night = Night::with(Rules::default());
+        let mut heard = play("a", 10);
+        heard.track.bpm = Some(98.0);
+        night.hears(20, vec![heard]).said(&["started a now"]);
+        let learned = file(night.now_playing.current().expect("a"), "something else");
+        let decisions = night.now_playing.learned(&learned).expect("a play that is known");
+        night.say(decisions).said(&["corrected nova harbor – a now"]);
+        let track = night.now_playing.recent[0].play.track.clone();
+        assert_eq!((track.bpm, track.genre.as_deref()), (Some(98.0), Some("House")));
+        assert_eq!(night.now_playing.learned(&learned), Some(Vec::new()), "a second time is no news");
+        // The source tells it again, and knows no more than before.
+        night.hears(22, vec![play("a", 10)]).said(&[]);
+    }
+
+    #[test]
+    fn a_title_counts_more_than_the_name_of_a_file() {
+        let mut named = play("01 track", 10);
+        named.is_named = true;
+        let mut night = Night::with(Rules::default());
+        night.hears(20, vec![named.clone()]).said(&["started 01 track now"]);
+        let decisions =
+            night.now_playing.learned(&file(night.now_playing.current().expect("it"), "Glass Tide"));
+        night.say(decisions.expect("known")).said(&["corrected nova harbor – glass tide now"]);
+        night.hears(22, vec![named.clone()]).said(&[]);
+        // What the DJ said counts more than both.
+        let mut right = night.now_playing.recent[0].play.clone();
+        right.track.title = Some("Right".to_owned());
+        night.now_playing.corrected(&right);
+        let decisions = night.now_playing.learned(&file(right.id, "Wrong"));
+        night.say(decisions.expect("known")).said(&[]);
+    }
+
+    #[test]
+    fn a_rule_about_what_only_the_file_says_takes_the_play_back() {
+        let about = |skip: Skip| {
+            let mut night = Night::with(Rules { skip, ..Rules::default() });
+            night.hears(20, vec![play("a", 10)]).said(&["started a now"]);
+            let learned = file(night.now_playing.current().expect("a"), "a");
+            let decisions = night.now_playing.learned(&learned).expect("known");
+            night.say(decisions).said(&["withdrawn nova harbor – a now", "passed"]);
+            assert_eq!(night.now_playing.current(), None);
+            assert_eq!(night.now_playing.learned(&learned), None, "it is over");
+            night.hears(22, vec![play("a", 10)]).said(&[]);
+        };
+        about(Skip { comment: vec!["FOR THE END".to_owned()], ..Skip::default() });
+        about(Skip { genre: vec!["house".to_owned()], ..Skip::default() });
+        about(Skip { line: vec!["nova".to_owned()], ..Skip::default() });
+    }
+
+    #[test]
+    fn what_is_learned_while_a_play_waits_is_told_with_it() {
+        let skip = Skip { comment: vec!["jingle".to_owned()], ..Skip::default() };
+        let mut night = Night::with(Rules { skip, ..seconds(10, 0) });
+        night.hears(0, vec![play("a", 0)]).said(&[]);
+        let id = night.now_playing.waiting.as_ref().expect("it waits").heard.play.id;
+        let decisions = night.now_playing.learned(&file(id, "b")).expect("known");
+        night.say(decisions).said(&[]).waits(10).said(&["started nova harbor – a now"]);
+        // One that must not be told never is.
+        night.hears(100, vec![play("c", 100)]).said(&[]);
+        let id = night.now_playing.waiting.as_ref().expect("it waits").heard.play.id;
+        let learned = Learned { comment: Some("Jingle".to_owned()), ..file(id, "c") };
+        let decisions = night.now_playing.learned(&learned).expect("known");
+        night.say(decisions).said(&["passed"]).waits(200).said(&[]);
+        let stranger = PlayId::derived(&"booth".parse().expect("a slug"), "virtualdj", "x");
+        assert_eq!(night.now_playing.learned(&file(stranger, "x")), None);
+    }
+
     #[test]
     fn what_is_learned_of_a_set_that_is_over_is_not_told_in_the_next() {
         let mut night = Night::with(Rules::default());
@@ -701,7 +855,7 @@ mod tests {
         };
         let mut second = NowPlaying::new("booth".parse().expect("a slug"), Rules::default());
         let seen = [identity.clone()];
-        let earlier = Last { play: last.clone(), identity, is_corrected: false };
+        let earlier = Last { play: last.clone(), identity, is_corrected: false, is_named: false };
         second.restore(T + 30_000, T, &seen, Some(earlier));
         assert_eq!(second.current(), Some(last.id));
         assert_eq!(second.observe(T + 30_000, vec![play("a", 10)]), []);

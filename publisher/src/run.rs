@@ -4,7 +4,7 @@
 
 mod asked;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use config::Stop;
 use config::clock::{now_ms, seed};
 use jiff::tz::TimeZone;
 use protocol::{
-    DeskId, DeskRequest, DeskState, DeskTopic, EventId, FloorAddress, FloorId, FloorTopic, IdSource, Info,
+    Cover, CoverId, DeskId, DeskRequest, DeskState, DeskTopic, EventId, FloorAddress, FloorId, FloorTopic,
+    IdSource, Info,
 };
 use protocol::{
     JournalId, Message, MessageId, Play, PlayId, PlayKind, PlayReport, Presence, ProducerId, Request, SetRef,
@@ -24,11 +25,14 @@ use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 
 use crate::controls::{Controls, OnNow, Standing, Status};
+use crate::journal::covers::{Covers, First};
 use crate::journal::{Draft, Entry, Journal, Limits, Memory, Restored};
-use crate::now_playing::{Decision, Last, NowPlaying};
+use crate::now_playing::{Decision, Last, Learned, NowPlaying, Skip};
 use crate::settings::Settings;
-use crate::sources::observation::SourceKind;
+use crate::sources::observation::{Location, Observation, SourceKind};
 use crate::sources::places::Places;
+use crate::sources::tagger::{self, Tagger};
+use crate::sources::tags;
 use crate::sources::{self, CatchUp, Heard, SourceEvent, SourceState};
 use crate::speaker::{Speakers, Spoken};
 
@@ -44,6 +48,12 @@ const STILL_HEARD_MS: i64 = 12 * 60_000;
 /// Judged plays that could not be written to the journal yet. When it is full the source waits: the files
 /// keep what comes.
 const UNWRITTEN_MAX: usize = 1_000;
+
+/// Plays whose files were asked for: several long nights.
+const ASKED_MAX: usize = 1_024;
+
+/// Files that are read again after a restart, in case that their tags came too late for the one before.
+const READ_AGAIN_MAX: usize = 16;
 
 /// Where a desk belongs and where it keeps its journal.
 #[derive(Debug, Clone)]
@@ -65,6 +75,12 @@ pub(crate) struct Noted {
     /// The DJ said what it really is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_corrected: bool,
+    /// Its title is the name of its file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_named: bool,
+    /// Where its tags can be read. It stays in the journal: [`send`] has no place for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// Publishes what the DJ program plays until stopped. The set is taken up again at the next start.
@@ -99,8 +115,11 @@ pub async fn run(
     let (bus, mut inbox) = bus::open(options, bus_stop.clone())?;
     bus.keep(topic(DeskTopic::Status), status(Presence::Online));
 
-    let mut desk = Desk::new(desk, address, &settings, journal, bus);
+    let covers = covers_of(&home, &desk, &restored);
+    let mut tagger = Tagger::start(settings.covers)?;
+    let mut desk = Desk::new(desk, address, &settings, journal, covers, bus);
     let catch_up = desk.start(restored)?;
+    desk.read_again(&tagger);
     let source_stop = stop.child_token();
     let mut sources =
         sources::open(&settings, Places::of_this_machine(), TimeZone::system(), catch_up, source_stop)?;
@@ -112,9 +131,10 @@ pub async fn run(
         tokio::select! {
             // A journal that cannot be written holds up the source, not the other way round.
             event = sources.events.recv(), if desk.unwritten.len() < UNWRITTEN_MAX => match event {
-                Some(heard) => desk.hear(heard),
+                Some(heard) => desk.hear(heard, &tagger),
                 None => anyhow::bail!("the source has stopped; see the lines above"),
             },
+            Some(read) = tagger.next(), if desk.unwritten.len() < UNWRITTEN_MAX => desk.learn(read),
             incoming = inbox.next() => match incoming {
                 Some(incoming) => desk.incoming(incoming),
                 None => break,
@@ -156,9 +176,22 @@ pub(crate) fn journal_of(home: &Home, desk: &DeskId) -> anyhow::Result<(Journal<
     Ok(Journal::open(&folder, Limits::default(), now_ms(), random)?)
 }
 
+/// The pictures that the journal's plays name and the archive may not have. A desk without a folder for them has none.
+fn covers_of(home: &Home, desk: &DeskId, restored: &Restored<Noted>) -> Covers {
+    let plays = restored.unconfirmed.iter().chain(&restored.of_set);
+    let named: HashSet<CoverId> = plays.filter_map(|entry| entry.report.play.track.cover).collect();
+    let folder = home.journal.join(desk.as_str()).join("covers");
+    Covers::open(&folder, |cover| named.contains(&cover)).unwrap_or_else(|error| {
+        tracing::warn!("plays have no covers: cannot use the folder {}: {error}", folder.display());
+        Covers::default()
+    })
+}
+
 /// Says what is in the outbox, as far as the bus takes it; the next connection, or the next tick, goes on there.
 pub(crate) fn send(
     outbox: &mut Outbox<Entry<Noted>>,
+    covers: &mut Covers,
+    ids: &mut IdSource,
     bus: &Bus,
     event: &EventId,
     desk: &DeskId,
@@ -166,6 +199,23 @@ pub(crate) fn send(
 ) {
     while let Some((seq, held_from, entry)) = outbox.next() {
         let Entry { at_ms, report, .. } = entry;
+        let floor = FloorAddress::new(event.clone(), report.floor.clone());
+        loop {
+            // Those of a few tracks, and rarely read: whatever else is to be sent waits for the disk as well.
+            match on_disk(|| covers.first(report.play.track.cover, outbox.is_last())) {
+                First::Nothing => break,
+                First::Wait => return,
+                First::Send(jpeg) => {
+                    let (at_ms, cover) = (now_ms(), jpeg.id());
+                    let payload = Cover { v: V1, id: ids.message(at_ms), at_ms, cover, jpeg };
+                    let topic = floor.topic(FloorTopic::Desk(desk.clone(), DeskTopic::Cover));
+                    if !bus.say(topic, message::write(&payload)) {
+                        return;
+                    }
+                    covers.sent(cover, seq);
+                }
+            }
+        }
         let payload = PlayReport {
             v: V1,
             id: report.id,
@@ -178,7 +228,6 @@ pub(crate) fn send(
             play: report.play.clone(),
             set_ended: report.set_ended,
         };
-        let floor = FloorAddress::new(event.clone(), report.floor.clone());
         let topic = floor.topic(FloorTopic::Desk(desk.clone(), DeskTopic::Play));
         if !bus.say(topic, message::write(&payload)) {
             return;
@@ -193,6 +242,10 @@ struct Desk {
     dj: Option<String>,
     journal: Journal<Noted>,
     outbox: Outbox<Entry<Noted>>,
+    covers: Covers,
+    skip: Skip,
+    /// Plays whose files are read or were, the newest at the end.
+    files: VecDeque<(PlayId, PathBuf)>,
     /// Judged and not yet on disk, because the disk did not take it.
     unwritten: Vec<Draft<Noted>>,
     write_failed_ms: i64,
@@ -228,6 +281,7 @@ impl Desk {
         address: FloorAddress,
         settings: &Settings,
         journal: Journal<Noted>,
+        covers: Covers,
         bus: Bus,
     ) -> Self {
         Self {
@@ -237,6 +291,9 @@ impl Desk {
             dj: settings.dj.clone(),
             journal,
             outbox: Outbox::default(),
+            covers,
+            skip: settings.rules().skip,
+            files: VecDeque::new(),
             unwritten: Vec::new(),
             write_failed_ms: 0,
             told: VecDeque::new(),
@@ -303,8 +360,8 @@ impl Desk {
     /// A play as it was told last, unless it was taken back.
     fn as_told(&self, play: PlayId, identity: String) -> Option<Last> {
         let told = self.told.iter().find(|told| told.play.id == play)?;
-        let (play, is_corrected) = (told.play.clone(), told.is_corrected);
-        (told.kind != PlayKind::Withdrawn).then_some(Last { play, identity, is_corrected })
+        let Noted { play, is_corrected, is_named, .. } = told.clone();
+        (told.kind != PlayKind::Withdrawn).then_some(Last { play, identity, is_corrected, is_named })
     }
 
     /// Nobody ended the set of the other night. It ended with its last play.
@@ -314,7 +371,7 @@ impl Desk {
         Ok(())
     }
 
-    fn hear(&mut self, heard: Heard) {
+    fn hear(&mut self, heard: Heard, tagger: &Tagger) {
         let now_ms = now_ms();
         let Heard { source, event } = heard;
         let spoken = match event {
@@ -322,7 +379,52 @@ impl Desk {
             SourceEvent::Stopped => self.speakers.stopped(now_ms, source),
             SourceEvent::State(state) => self.source_state(now_ms, source, state),
         };
+        spoken.plays.iter().for_each(|play| self.ask_file(play, tagger));
         self.judge(now_ms, spoken);
+    }
+
+    /// Asks once for the tags of a play's file, if it is on this machine. The play does not wait for them.
+    fn ask_file(&mut self, observation: &Observation, tagger: &Tagger) {
+        let Some(Location::Path(path)) = &observation.location else { return };
+        let Some(path) = tags::local(path) else { return };
+        let source = observation.source.to_string();
+        let play = PlayId::derived(&self.id, &source, &observation.identity);
+        if self.files.iter().any(|(asked, _)| *asked == play) {
+            return;
+        }
+        self.files.push_back((play, path.clone()));
+        if self.files.len() > ASKED_MAX {
+            self.files.pop_front();
+        }
+        tagger.ask(play, path);
+    }
+
+    /// An earlier process may have been killed between a play and its tags. What was read before is read once more, and
+    /// brings no news.
+    fn read_again(&mut self, tagger: &Tagger) {
+        let told: Vec<&Noted> = self.told.iter().filter(|told| told.kind != PlayKind::Withdrawn).collect();
+        for told in &told[told.len().saturating_sub(READ_AGAIN_MAX)..] {
+            if let Some(file) = &told.file {
+                self.files.push_back((told.play.id, file.clone()));
+                tagger.ask(told.play.id, file.clone());
+            }
+        }
+    }
+
+    /// The file of a play was read. The play is completed, or taken back if the DJ's rules are about what was read.
+    fn learn(&mut self, read: tagger::Read) {
+        let tagger::Read { play, track, comment, jpeg } = read;
+        if let Some(jpeg) = jpeg {
+            self.covers.remember(jpeg);
+        }
+        let learned = Learned { play, track, comment };
+        match self.now.learned(&learned) {
+            Some(decisions) => {
+                self.note(decisions);
+                self.tell_state();
+            }
+            None => self.learn_of_told(&learned),
+        }
     }
 
     fn source_state(&mut self, now_ms: i64, source: SourceKind, state: SourceState) -> Spoken {
@@ -381,6 +483,7 @@ impl Desk {
             // What was under way is lost with the old connection; what arrived after all does no harm twice.
             Incoming::Connected => {
                 self.outbox.rewind();
+                self.covers.rewind(false);
                 self.status.is_connected = true;
                 self.status.note(now_ms(), "connected to the server".to_owned());
             }
@@ -391,6 +494,7 @@ impl Desk {
             Incoming::Message { message: Message::Cursor(cursor), .. }
                 if cursor.journal == self.journal.id() =>
             {
+                on_disk(|| self.covers.confirm(cursor.seq));
                 if self.outbox.confirm(cursor.seq, now_ms())
                     && let Err(error) = on_disk(|| self.journal.confirm(cursor.seq))
                 {
@@ -399,7 +503,9 @@ impl Desk {
                 }
             }
             Incoming::Message { message: Message::Info(info), .. } => {
-                self.outbox.archived_by(info.term);
+                if self.outbox.archived_by(info.term) {
+                    self.covers.rewind(false);
+                }
                 self.check_floor(&info);
                 self.status.info = Some(info);
             }
@@ -447,6 +553,7 @@ impl Desk {
         self.carry_out();
         self.grant();
         if self.outbox.rewind_if_stuck(now_ms) {
+            self.covers.rewind(true);
             tracing::warn!(waiting = self.outbox.len(), "the archive has not confirmed; sending again");
         }
         let depth = self.outbox.len() as u64;
@@ -471,16 +578,20 @@ impl Desk {
         let mut passed = Vec::new();
         for decision in decisions {
             match decision {
-                Decision::Told { kind, play, identity, current } => {
+                Decision::Told { kind, play, identity, current, is_named } => {
                     if kind == PlayKind::Started {
                         tracing::info!(track = %play.track.line(), current, "play");
                     }
                     let identity = (kind == PlayKind::Started).then_some(identity);
                     let id = self.ids.message(now_ms());
                     let (floor, set) = (open.floor.clone(), open.set.clone());
-                    let is_corrected =
-                        self.told.iter().any(|told| told.play.id == play.id && told.is_corrected);
-                    let report = Noted { id, floor, kind, set, play, set_ended: false, is_corrected };
+                    let told = self.told.iter().find(|told| told.play.id == play.id);
+                    let is_corrected = told.is_some_and(|told| told.is_corrected);
+                    let file = self.files.iter().find(|(asked, _)| *asked == play.id);
+                    let file = file.map(|(_, path)| path.clone()).or_else(|| told?.file.clone());
+                    let set_ended = false;
+                    let report =
+                        Noted { id, floor, kind, set, play, set_ended, is_corrected, is_named, file };
                     self.unwritten.push(Draft { identity, report });
                 }
                 Decision::Passed { identity } => passed.push(identity),
@@ -497,6 +608,7 @@ impl Desk {
     fn write(&mut self) {
         if !self.unwritten.is_empty() {
             let now_ms = now_ms();
+            on_disk(|| self.keep_covers());
             match on_disk(|| self.journal.append(now_ms, self.unwritten.clone())) {
                 Ok(entries) => {
                     self.unwritten.clear();
@@ -529,6 +641,17 @@ impl Desk {
             }
         }
         self.tell_state();
+    }
+
+    /// A picture is on disk before the play that names it. Without room for it the play has none.
+    fn keep_covers(&mut self) {
+        for Draft { report, .. } in &mut self.unwritten {
+            let Some(cover) = report.play.track.cover else { continue };
+            if let Err(error) = self.covers.keep(cover) {
+                tracing::warn!("a play goes without its cover, which the disk does not take: {error}");
+                report.play.track.cover = None;
+            }
+        }
     }
 
     /// The state goes before the play it names, so that late plays are told from the current one.
@@ -612,7 +735,8 @@ impl Desk {
     }
 
     fn send(&mut self) {
-        send(&mut self.outbox, &self.bus, &self.address.event, &self.id, self.journal.id());
+        let (outbox, covers) = (&mut self.outbox, &mut self.covers);
+        send(outbox, covers, &mut self.ids, &self.bus, &self.address.event, &self.id, self.journal.id());
     }
 
     fn leave(&mut self) {

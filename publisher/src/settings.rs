@@ -50,6 +50,8 @@ pub struct Settings {
     pub skip_texts: Vec<String>,
     /// Tracks in whose "Artist – Title" one of these regular expressions is found are never told.
     pub skip_patterns: Vec<Pattern>,
+    /// Covers from the files of what is played are shown, small.
+    pub covers: bool,
     /// How the file of the source `text` is read.
     pub text: TextMode,
     /// What the source `rekordbox` needs.
@@ -301,6 +303,7 @@ impl Default for Settings {
             skip_comments: Vec::new(),
             skip_texts: Vec::new(),
             skip_patterns: Vec::new(),
+            covers: true,
             text: TextMode::Whole,
             rekordbox: Rekordbox::default(),
             icecast: Icecast::default(),

@@ -1,9 +1,9 @@
 //! The night on record: sets, plays, and the cursors that say how far each producer is committed.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
-use protocol::{DancerId, DeskId, EventId, FloorId, MessageId, PlayReport};
+use protocol::{CoverId, DancerId, DeskId, EventId, FloorId, Jpeg, MessageId, PlayReport};
 use protocol::{Dj, FloorAddress, JournalId, PastPlay, Play, PlayId, PlayKind, ProducerId, SetId, Track};
 
 use crate::engine::{Error, Store, on_engine};
@@ -36,6 +36,7 @@ pub enum Record {
     Vote(VoteRow),
     Request(RequestRow),
     LastSong(LastSongRow),
+    Cover(CoverRow),
 }
 
 /// A desk's report of a play, as it came.
@@ -70,6 +71,13 @@ pub struct DeskRow {
     pub heard_ms: i64,
 }
 
+/// A picture that plays name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CoverRow {
+    pub jpeg: Jpeg,
+    pub stored_ms: i64,
+}
+
 /// How far a producer's journal is committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CursorRow {
@@ -98,8 +106,8 @@ static UPSERT_PLAYS: LazyLock<Rows> = LazyLock::new(|| {
     Rows::new(
         "insert into plays (
     id, event_id, floor_id, desk_id, set_id, started_ms, ended_ms, withdrawn,
-    artist, title, remix, album, genre, year, bpm, musical_key, duration_ms, revision_ms)",
-        18,
+    artist, title, remix, album, genre, year, bpm, musical_key, duration_ms, cover, revision_ms)",
+        19,
         "on conflict (id) do update set
     started_ms = excluded.started_ms,
     ended_ms = coalesce(excluded.ended_ms, plays.ended_ms),
@@ -113,12 +121,24 @@ static UPSERT_PLAYS: LazyLock<Rows> = LazyLock::new(|| {
     bpm = excluded.bpm,
     musical_key = excluded.musical_key,
     duration_ms = excluded.duration_ms,
+    cover = excluded.cover,
     revision_ms = excluded.revision_ms
 where plays.event_id = excluded.event_id
     and plays.desk_id = excluded.desk_id
     and plays.revision_ms < excluded.revision_ms",
     )
 });
+
+// The same name is the same picture.
+const KEEP_COVER: &str = "
+insert into covers (id, jpeg, stored_ms)
+values ($1, $2, $3)
+on conflict (id) do nothing";
+
+pub(crate) const COVER: &str = "
+select jpeg
+from covers
+where id = $1";
 
 static UPSERT_DESKS: LazyLock<Rows> = LazyLock::new(|| {
     Rows::new(
@@ -152,7 +172,7 @@ order by updated_ms";
 
 pub(crate) const RECENT: &str = "
 select p.id, p.set_id, p.desk_id, s.dj, p.started_ms, p.ended_ms,
-    p.artist, p.title, p.remix, p.album, p.genre, p.year, p.bpm, p.musical_key, p.duration_ms
+    p.artist, p.title, p.remix, p.album, p.genre, p.year, p.bpm, p.musical_key, p.duration_ms, p.cover
 from plays p
 left join sets s on s.id = p.set_id
 where p.event_id = $1
@@ -192,6 +212,7 @@ pub(crate) struct PlayColumns {
     bpm: Option<f64>,
     musical_key: Option<String>,
     duration_ms: Option<i64>,
+    cover: Option<String>,
 }
 
 impl Store {
@@ -248,9 +269,14 @@ impl Store {
                         .bind(play.track.bpm)
                         .bind(play.track.key.as_deref())
                         .bind(play.track.duration_ms)
+                        .bind(play.track.cover.map(|cover| cover.to_string()))
                         .bind(row.report.at_ms);
                 }
                 query.execute(&mut *tx).await?;
+            }
+            for (id, row) in &rows.covers {
+                let keep = sqlx::query(KEEP_COVER).bind(id.to_string());
+                keep.bind(row.jpeg.base64()).bind(row.stored_ms).execute(&mut *tx).await?;
             }
             let forgotten: Vec<(String, i64)> = match rows.reactions.is_empty() && rows.votes.is_empty() {
                 true => Vec::new(),
@@ -424,6 +450,13 @@ impl Store {
         Ok(rows.into_iter().filter_map(past_play).collect())
     }
 
+    /// A picture, if it has come.
+    pub async fn cover(&self, cover: CoverId) -> Result<Option<Jpeg>, Error> {
+        let row: Option<(String,)> = on_engine!(&self.engine, read pool =>
+            sqlx::query_as(COVER).bind(cover.to_string()).fetch_optional(pool).await)?;
+        Ok(row.and_then(|(jpeg,)| Jpeg::from_base64(&jpeg).ok()))
+    }
+
     /// Every desk of the event that was ever heard.
     pub async fn desks(&self, event: &EventId) -> Result<Vec<DeskRow>, Error> {
         type Row = (String, String, Option<String>, String, Option<i64>, i64);
@@ -469,6 +502,7 @@ struct Sorted<'a> {
     votes: Vec<&'a VoteRow>,
     requests: Vec<&'a RequestRow>,
     last_songs: Vec<&'a LastSongRow>,
+    covers: BTreeMap<CoverId, &'a CoverRow>,
 }
 
 /// A set as it is written.
@@ -502,6 +536,7 @@ impl<'a> Sorted<'a> {
             votes: Vec::new(),
             requests: Vec::new(),
             last_songs: Vec::new(),
+            covers: BTreeMap::new(),
         };
         for record in records {
             if let Some(set) = record.set() {
@@ -528,6 +563,7 @@ impl<'a> Sorted<'a> {
                 Record::Vote(row) => sorted.votes.push(row),
                 Record::Request(row) => sorted.requests.push(row),
                 Record::LastSong(row) => sorted.last_songs.push(row),
+                Record::Cover(row) => drop(sorted.covers.insert(row.jpeg.id(), row)),
             }
         }
         sorted
@@ -646,6 +682,7 @@ pub(crate) fn past_play(row: PlayColumns) -> Option<(DeskId, PastPlay)> {
         bpm: row.bpm,
         key: row.musical_key,
         duration_ms: row.duration_ms,
+        cover: row.cover.and_then(|cover| cover.parse().ok()),
     };
     let past = PastPlay {
         set_id: row.set_id.parse().ok()?,

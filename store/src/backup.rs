@@ -34,6 +34,7 @@ const TABLES: &[&str] = &[
     "forgotten_dancers",
     "leases",
     "desks",
+    "covers",
     "_sqlx_migrations",
 ];
 

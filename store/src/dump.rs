@@ -18,8 +18,11 @@ use crate::engine::{Error, Store, on_engine};
 use crate::reactions::{FORGOTTEN, hash};
 use crate::rows::Rows;
 
-/// What this release writes, and the only version it reads.
-const VERSION: u64 = 1;
+/// What this release writes. It reads the older ones too.
+const VERSION: u64 = 2;
+
+/// Columns that came with a later version: in an older dump they are not there, and empty.
+const ADDED: &[(&str, &str, u64)] = &[("plays", "cover", 2)];
 
 /// Rows in a transaction: few enough to wait in memory, enough that commits do not cost more than rows.
 const BATCH_ROWS: usize = 2_000;
@@ -48,7 +51,7 @@ enum Column {
 use Column::{Float, Integer, Text};
 
 /// In the order in which rows need each other. `leases` are not here: they say which process is at work just now.
-static TABLES: [Table; 16] = [
+static TABLES: [Table; 17] = [
     Table {
         name: "events",
         columns: &[Text("id"), Text("name"), Text("time_zone"), Text("accent"), Integer("created_ms")],
@@ -163,12 +166,13 @@ where sets.event_id = excluded.event_id
             Float("bpm"),
             Text("musical_key"),
             Integer("duration_ms"),
+            Text("cover"),
             Integer("revision_ms"),
         ],
         select: r#"
 select
     id, event_id, floor_id, desk_id, set_id, started_ms, ended_ms, withdrawn,
-    artist, title, remix, album, genre, year, bpm, musical_key, duration_ms, revision_ms
+    artist, title, remix, album, genre, year, bpm, musical_key, duration_ms, cover, revision_ms
 from plays
 where cast($1 as text) is null
     or event_id = $1
@@ -177,8 +181,8 @@ order by id collate "C""#,
             Rows::new(
                 "insert into plays (
     id, event_id, floor_id, desk_id, set_id, started_ms, ended_ms, withdrawn,
-    artist, title, remix, album, genre, year, bpm, musical_key, duration_ms, revision_ms)",
-                18,
+    artist, title, remix, album, genre, year, bpm, musical_key, duration_ms, cover, revision_ms)",
+                19,
                 "on conflict (id) do update set
     started_ms = excluded.started_ms,
     ended_ms = coalesce(excluded.ended_ms, plays.ended_ms),
@@ -192,6 +196,7 @@ order by id collate "C""#,
     bpm = excluded.bpm,
     musical_key = excluded.musical_key,
     duration_ms = excluded.duration_ms,
+    cover = excluded.cover,
     revision_ms = excluded.revision_ms
 where plays.event_id = excluded.event_id
     and plays.desk_id = excluded.desk_id
@@ -486,6 +491,20 @@ order by id collate "C""#,
             )
         }),
     },
+    Table {
+        name: "covers",
+        columns: &[Text("id"), Text("jpeg"), Integer("stored_ms")],
+        // Those that plays of the event name.
+        select: r#"
+select id, jpeg, stored_ms
+from covers
+where cast($1 as text) is null
+    or id in (select cover from plays where event_id = $1)
+order by id collate "C""#,
+        insert: LazyLock::new(|| {
+            Rows::new("insert into covers (id, jpeg, stored_ms)", 3, "on conflict (id) do nothing")
+        }),
+    },
 ];
 
 // Whatever is empty holds nothing that a restore could destroy.
@@ -695,18 +714,19 @@ struct DumpReader<'a> {
     number: u64,
     rows: u64,
     hash: Sha256,
+    version: u64,
     over: bool,
 }
 
 impl<'a> DumpReader<'a> {
     fn new(dump: &'a mut (dyn BufRead + Send)) -> Self {
-        Self { dump, number: 0, rows: 0, hash: Sha256::new(), over: false }
+        Self { dump, number: 0, rows: 0, hash: Sha256::new(), version: VERSION, over: false }
     }
 
     fn row(&mut self) -> anyhow::Result<Option<DumpRow>> {
         if self.number == 0 {
             let first = self.line()?.unwrap_or_default();
-            check_header(&first)?;
+            self.version = version(&first)?;
         }
         if self.over {
             return Ok(None);
@@ -728,8 +748,8 @@ impl<'a> DumpReader<'a> {
             return Ok(None);
         }
         self.rows += 1;
-        let row =
-            row(number, &name, &value).with_context(|| format!("line {number} of the dump is damaged"))?;
+        let row = row(self.version, number, &name, &value)
+            .with_context(|| format!("line {number} of the dump is damaged"))?;
         Ok(Some(row))
     }
 
@@ -752,16 +772,18 @@ impl<'a> DumpReader<'a> {
     }
 }
 
-fn check_header(line: &[u8]) -> anyhow::Result<()> {
+/// The version that the first line names.
+fn version(line: &[u8]) -> anyhow::Result<u64> {
     let header: Value = serde_json::from_slice(line).unwrap_or_default();
     let Some(version) = header.get("pika_dump") else {
         bail!("this is no dump of a Pika archive: its first line does not say so");
     };
-    ensure!(
-        *version == VERSION,
-        "this dump has format version {version}, and this Pika reads version {VERSION}: use a newer Pika"
-    );
-    Ok(())
+    let known = version.as_u64().filter(|version| (1..=VERSION).contains(version));
+    known.with_context(|| {
+        format!(
+            "this dump has format version {version}, and this Pika reads up to {VERSION}: use a newer Pika"
+        )
+    })
 }
 
 /// A line is an object with one entry.
@@ -774,13 +796,17 @@ fn entry(line: &[u8]) -> anyhow::Result<(String, Value)> {
     }
 }
 
-fn row(line: u64, name: &str, value: &Value) -> anyhow::Result<DumpRow> {
+fn row(version: u64, line: u64, name: &str, value: &Value) -> anyhow::Result<DumpRow> {
     let table = TABLES.iter().find(|table| table.name == name);
     let table = table.with_context(|| format!("there is no table `{name}`"))?;
     let object = value.as_object().context("a row is an object")?;
-    ensure!(object.len() == table.columns.len(), "`{name}` has {} columns", table.columns.len());
+    let is_later = |column: &Column| {
+        ADDED.iter().any(|added| (added.0, added.1) == (table.name, column.name()) && version < added.2)
+    };
+    let columns = table.columns.iter().filter(|column| !is_later(column)).count();
+    ensure!(object.len() == columns, "`{name}` has {columns} columns");
     let cell = |column: &Column| {
-        let value = object.get(column.name());
+        let value = if is_later(column) { Some(&Value::Null) } else { object.get(column.name()) };
         let value = value.with_context(|| format!("`{name}` lacks `{}`", column.name()))?;
         column.cell(value).with_context(|| format!("`{value}` does not fit `{}`", column.name()))
     };

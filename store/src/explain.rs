@@ -20,6 +20,7 @@ const QUESTIONS: &[(&str, &str, &[Value])] = &[
     ("recent plays of a floor", archive::RECENT, &[Text("e7"), Text("main"), Integer(20)]),
     ("the last set of a floor", archive::LAST_SET, &[Text("e7"), Text("main")]),
     ("cursors of an event", archive::CURSORS, &[Text("e7")]),
+    ("a cover", archive::COVER, &[Text("c777")]),
     ("desks of an event", archive::DESKS, &[Text("e7")]),
     ("sets of an event", pages::SETS_OF_EVENT, &[Text("e7")]),
     ("a set", pages::SET, &[Text("s77")]),
@@ -79,6 +80,11 @@ from n",
 insert into desks (event_id, desk_id, floor_id, app, heard_ms)
 with recursive n (i) as (select 0 union all select i + 1 from n where i < 9999)
 select 'e' || (i % 500), 'booth' || i, 'main', 'pika', i
+from n",
+    "
+insert into covers (id, jpeg, stored_ms)
+with recursive n (i) as (select 0 union all select i + 1 from n where i < 9999)
+select 'c' || i, '/9j/', i
 from n",
     "
 insert into announcements (id, event_id, floor_id, text, at_ms)

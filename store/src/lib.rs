@@ -19,7 +19,7 @@ mod voice;
 #[cfg(test)]
 mod explain;
 
-pub use archive::{CursorRow, DeskRow, PlayRow, Record, SetRow};
+pub use archive::{CoverRow, CursorRow, DeskRow, PlayRow, Record, SetRow};
 pub use backup::{BackupFormat, copy_sqlite, pg_dump, pg_restore, prepare_sqlite, release_sqlite};
 pub use directory::{Event, Floor};
 pub use dump::check_dump;

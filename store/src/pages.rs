@@ -54,7 +54,7 @@ where s.id = $1";
 
 pub(crate) const PLAYS_OF_SET: &str = "
 select p.id, p.set_id, p.desk_id, s.dj, p.started_ms, p.ended_ms,
-    p.artist, p.title, p.remix, p.album, p.genre, p.year, p.bpm, p.musical_key, p.duration_ms,
+    p.artist, p.title, p.remix, p.album, p.genre, p.year, p.bpm, p.musical_key, p.duration_ms, p.cover,
     t.likes, t.slower, t.perfect, t.faster, t.thanks
 from plays p
 left join sets s on s.id = p.set_id
@@ -65,7 +65,7 @@ order by p.started_ms, p.id";
 
 pub(crate) const PLAY: &str = "
 select p.id, p.set_id, p.desk_id, s.dj, p.started_ms, p.ended_ms,
-    p.artist, p.title, p.remix, p.album, p.genre, p.year, p.bpm, p.musical_key, p.duration_ms
+    p.artist, p.title, p.remix, p.album, p.genre, p.year, p.bpm, p.musical_key, p.duration_ms, p.cover
 from plays p
 left join sets s on s.id = p.set_id
 where p.id = $1
@@ -85,7 +85,7 @@ limit $3";
 
 pub(crate) const LIKES_OF_DANCER: &str = "
 select p.id, p.set_id, p.desk_id, s.dj, p.started_ms, p.ended_ms,
-    p.artist, p.title, p.remix, p.album, p.genre, p.year, p.bpm, p.musical_key, p.duration_ms,
+    p.artist, p.title, p.remix, p.album, p.genre, p.year, p.bpm, p.musical_key, p.duration_ms, p.cover,
     p.event_id, p.floor_id, r.revision_ms as liked_ms
 from reactions r
 join plays p on p.id = r.play_id

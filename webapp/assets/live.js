@@ -252,6 +252,10 @@ async function lookAgain() {
 }
 if (body.dataset.again) setInterval(lookAgain, body.dataset.again * 1000);
 
+// A cover that cannot be had gives way to the record behind it.
+addEventListener("error", event => { if (event.target.matches?.(".cover")) event.target.remove(); }, true);
+for (const cover of $$(".cover")) if (cover.complete && !cover.naturalWidth) cover.remove();
+
 personal();
 learn();
 if (taps.length) flush();

@@ -45,6 +45,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["pika-webapp", "pika-publisher"]),
     ("maud", &["pika-webapp", "pika-publisher"]),
     ("ksni", &["pika-publisher"]),
+    ("lofty", &["pika-publisher"]),
+    ("image", &["pika-publisher"]),
     ("rust-embed", &["pika-webapp"]),
     ("notify", &["pika-publisher"]),
     ("rusqlite", &["pika-publisher"]),

@@ -116,6 +116,23 @@ async fn a_wide_subscription_shows_what_may_be_read() {
 }
 
 #[tokio::test]
+async fn a_picture_is_small_and_for_our_own_programs() {
+    let night = Night::open().await;
+    let mut archiver = night.service(V5, "a").await;
+    let cover = "pika/v1/night/main/desk/anna/cover";
+    assert_eq!(archiver.subscribe("pika/v1/night/+/desk/#", 1).await, 1);
+    let mut dancer = night.anonymous(V5, "dancer").await;
+    assert_eq!(dancer.subscribe(cover, 1).await, 0x87);
+    let mut bert = night.desk(V5, "bert").await;
+    assert_eq!(bert.confirm(cover, "mine").await, 0x87);
+    let mut anna = night.desk(V5, "anna").await;
+    assert_eq!(anna.confirm(cover, &"x".repeat(140_001)).await, 0x97);
+    assert_eq!(anna.confirm(cover, &"x".repeat(140_000)).await, 0);
+    assert!(archiver.hears().await.len() > 140_000);
+    night.close().await;
+}
+
+#[tokio::test]
 async fn a_token_that_is_taken_away_ends_its_sessions() {
     let night = Night::open().await;
     let mut anna = night.desk(V5, "anna").await;

@@ -27,6 +27,7 @@ fn written(message: &Message) -> Vec<u8> {
         Message::Audience(p) => message::write(p),
         Message::DeskState(p) => message::write(p),
         Message::Play(p) => message::write(p),
+        Message::Cover(p) => message::write(p),
         Message::DeskRequests(p) => message::write(p),
         Message::Now(p) => message::write(p),
         Message::History(p) => message::write(p),

@@ -305,6 +305,7 @@ fn form(setup: &Setup, status: &Status, filled: &Filled, faults: Faults<'_>) -> 
                 legend { "What dancers see" }
                 (fields.text("delay_s", "Wait before a new track is shown, in seconds", &filled.delay_s, "What you change within it is never shown."))
                 (fields.text("min_play_s", "Shortest play that counts, in seconds", &filled.min_play_s, ""))
+                label.choice { input type="checkbox" name="covers" value="on" checked[filled.covers]; span { "The cover, from the file of a track" } }
                 (fields.lines("skip_genres", "Never show these genres, one a line", &filled.skip_genres))
                 (fields.lines("skip_comments", "Never show tracks with this in the comment", &filled.skip_comments))
                 (fields.lines("skip_texts", "Never show tracks with this in artist or title", &filled.skip_texts))

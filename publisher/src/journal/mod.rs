@@ -3,6 +3,7 @@
 //!
 //! One file of lines that are only appended; when most of it is confirmed, a new file takes its place by rename.
 
+pub mod covers;
 mod frame;
 mod replay;
 

@@ -6,7 +6,7 @@
 
 use protocol::{DeskRequest, Play, PlayId, PlayKind, Request, SetId, SetRef};
 
-use super::{Desk, Noted, STILL_HEARD_MS, WHOLE_SECONDS_MS, now_ms, on_disk};
+use super::{Desk, Learned, Noted, STILL_HEARD_MS, WHOLE_SECONDS_MS, now_ms, on_disk};
 use crate::journal::{Draft, OpenSet, WriteError};
 
 /// Requests remembered as dealt with: several full lists.
@@ -105,6 +105,18 @@ impl Desk {
         track.artist = artist.or(track.artist.take());
         self.now.corrected(&told.play);
         self.note_again(Noted { kind: PlayKind::Corrected, is_corrected: true, ..told });
+    }
+
+    /// The same of a play that was told a while ago, or by an earlier process.
+    pub(super) fn learn_of_told(&mut self, learned: &Learned) {
+        let Some(mut told) = self.told_of(learned.play) else { return };
+        told.is_named &= !told.is_corrected;
+        let is_news = learned.fill(&mut told.play.track, &mut told.is_named);
+        if self.skip.names(&told.play.track, learned.comment.as_deref()) {
+            self.withdraw(learned.play);
+        } else if is_news {
+            self.note_again(Noted { kind: PlayKind::Corrected, ..told });
+        }
     }
 
     /// Ends that set, if it is the open one. From then on the source is read and nothing is told, until the DJ goes live.

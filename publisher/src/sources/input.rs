@@ -146,6 +146,7 @@ pub fn read(content_type: &str, query: &[u8], body: &[u8]) -> Result<Said, Refus
         bpm: number("bpm"),
         key: text("key"),
         duration_ms: number("duration_ms").or(number("duration_s").map(|s| s * 1000.0)).map(|ms| ms as i64),
+        cover: None,
     };
     let is_named = track.artist.is_some() || track.title.is_some();
     is_named.then(|| Said::Track(Box::new(track))).ok_or(Refusal::NoTrack)

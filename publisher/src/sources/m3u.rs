@@ -96,6 +96,7 @@ fn play(folder: &str, listed: &Listed, index: usize, entry: Entry) -> Observatio
     let mut play = Observation::new(SourceKind::M3u, identity);
     let location = resolved(folder, &location);
     let stem = location.stem();
+    play.is_named = tags.title.is_none() && stem.is_some();
     play.track.title = tags.title.or_else(|| stem.as_ref().map(|(_, title)| title.clone()));
     let same_title = stem.filter(|(_, title)| play.track.title.as_ref() == Some(title));
     play.track.artist = tags.artist.or_else(|| same_title.and_then(|(artist, _)| artist));

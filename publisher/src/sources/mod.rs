@@ -26,6 +26,8 @@ mod smtc;
 mod sqlite;
 pub mod stagelinq;
 mod still;
+pub mod tagger;
+pub mod tags;
 pub mod text;
 pub mod traktor;
 pub mod virtualdj;

@@ -161,6 +161,8 @@ pub struct Observation {
     pub arrival: Arrival,
     pub deck: Option<u8>,
     pub track: Track,
+    /// The title is that of the file's name, so whoever knows one knows better.
+    pub is_named: bool,
     pub location: Option<Location>,
     pub file_bytes: Option<u64>,
     pub comment: Option<String>,
@@ -176,6 +178,7 @@ impl Observation {
             arrival: Arrival::Live,
             deck: None,
             track: Track::default(),
+            is_named: false,
             location: None,
             file_bytes: None,
             comment: None,
@@ -198,6 +201,7 @@ impl Observation {
         {
             self.track.title = Some(title);
             self.track.artist = self.track.artist.or(artist);
+            self.is_named = true;
         }
         self
     }

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use pika_store::{Store, check_dump};
 use serde_json::Value;
 
-/// Every kind of row, as version 1 writes it: odd texts, nulls, the largest numbers. It never changes.
-const SAMPLE: &str = include_str!("samples/dump-1.jsonl");
+/// Every kind of row, as version 2 writes it: odd texts, nulls, the largest numbers. It never changes.
+const SAMPLE: &str = include_str!("samples/dump-2.jsonl");
+
+/// The same as version 1 wrote it, which knew no covers.
+const FIRST: &str = include_str!("samples/dump-1.jsonl");
 
 async fn dump(store: &Store, event: Option<&str>) -> String {
     let mut out = Vec::new();
@@ -29,6 +32,17 @@ pub async fn a_dump_that_was_loaded_is_dumped_the_same(store: Store) {
     assert_eq!(dump(&store, None).await, SAMPLE, "a second time changes nothing");
 }
 
+pub async fn a_dump_of_an_older_release_is_read(store: Store) {
+    store.load(&mut FIRST.as_bytes()).await.unwrap();
+    let rows = |text: &str| {
+        text.lines().skip(1).filter(|line| !line.contains("\"end\"")).map(str::to_owned).collect()
+    };
+    let (now, before): (Vec<String>, Vec<String>) = (rows(&dump(&store, None).await), rows(FIRST));
+    let without: Vec<String> = now.iter().map(|line| line.replace(",\"cover\":null", "")).collect();
+    assert_eq!(without, before);
+    assert_ne!(now, before);
+}
+
 pub async fn a_dump_of_an_event_has_what_belongs_to_it(store: Store) {
     store.load(&mut SAMPLE.as_bytes()).await.unwrap();
     let tonight = dump(&store, Some("tonight")).await;
@@ -41,6 +55,7 @@ pub async fn a_dump_of_an_event_has_what_belongs_to_it(store: Store) {
     let rows: Vec<(&str, usize)> = rows.iter().map(|(table, rows)| (table.as_str(), *rows)).collect();
     let expected = [
         ("announcements", 1),
+        ("covers", 1),
         ("cursors", 2),
         ("desks", 1),
         ("end", 1),
@@ -75,7 +90,7 @@ pub async fn the_newer_row_stays_whichever_came_first(store: Store) {
                 r#"{{"tokens":{{"name":"booth","kind":"desk","event_id":"e","floor_id":null,"sha256":"x","created_ms":1,"expires_ms":null,"revoked_ms":{revoked},"verifier":null}}}}"#
             ),
             format!(
-                r#"{{"plays":{{"id":"p","event_id":"e","floor_id":"main","desk_id":"booth","set_id":"s","started_ms":1,"ended_ms":null,"withdrawn":0,"artist":null,"title":"{}","remix":null,"album":null,"genre":null,"year":null,"bpm":null,"musical_key":null,"duration_ms":null,"revision_ms":{}}}}}"#,
+                r#"{{"plays":{{"id":"p","event_id":"e","floor_id":"main","desk_id":"booth","set_id":"s","started_ms":1,"ended_ms":null,"withdrawn":0,"artist":null,"title":"{}","remix":null,"album":null,"genre":null,"year":null,"bpm":null,"musical_key":null,"duration_ms":null,"cover":null,"revision_ms":{}}}}}"#,
                 play.0, play.1
             ),
             format!(
@@ -141,7 +156,7 @@ fn a_dump_that_was_cut_is_refused() {
 #[test]
 fn a_damaged_line_is_named() {
     for (damage, said) in [
-        (r#"{"plays":{}}"#, "line 2 of the dump is damaged: `plays` has 18 columns"),
+        (r#"{"plays":{}}"#, "line 2 of the dump is damaged: `plays` has 19 columns"),
         (r#"{"dragons":{}}"#, "line 2 of the dump is damaged: there is no table `dragons`"),
         ("{}", "line 2 of the dump is damaged: it is not one row"),
         ("\u{0}", "line 2 of the dump is damaged: expected value at line 1 column 1"),
@@ -173,8 +188,8 @@ fn what_is_no_dump_or_a_newer_one_is_refused() {
         let said = fault(other.as_bytes());
         assert!(said.contains("no dump of a Pika archive") || said.contains("has no end"), "{said}");
     }
-    let newer = SAMPLE.replacen(r#"{"pika_dump":1"#, r#"{"pika_dump":2"#, 1);
-    assert!(fault(newer.as_bytes()).contains("format version 2"));
+    let newer = SAMPLE.replacen(r#"{"pika_dump":2"#, r#"{"pika_dump":3"#, 1);
+    assert!(fault(newer.as_bytes()).contains("format version 3"));
 }
 
 /// A column that the dump does not know would be lost on the way to another server.

@@ -9,9 +9,9 @@ mod pages;
 mod voice;
 
 use dump::{
-    a_dump_of_an_event_has_what_belongs_to_it, a_dump_that_was_loaded_is_dumped_the_same,
-    an_interrupted_load_is_completed_by_the_next, the_newer_row_stays_whichever_came_first,
-    what_was_forgotten_here_is_not_brought_back,
+    a_dump_of_an_event_has_what_belongs_to_it, a_dump_of_an_older_release_is_read,
+    a_dump_that_was_loaded_is_dumped_the_same, an_interrupted_load_is_completed_by_the_next,
+    the_newer_row_stays_whichever_came_first, what_was_forgotten_here_is_not_brought_back,
 };
 use kit::Database;
 use pages::{
@@ -26,12 +26,12 @@ use voice::{
 };
 
 use pika_store::{
-    CursorRow, DeskRow, Error, Event, Floor, LEASE_LASTS, PlayRow, Reaction, ReactionRow, Record, SetRow,
-    Store, Tally, Token, TokenKind, Watch,
+    CoverRow, CursorRow, DeskRow, Error, Event, Floor, LEASE_LASTS, PlayRow, Reaction, ReactionRow, Record,
+    SetRow, Store, Tally, Token, TokenKind, Watch,
 };
 use protocol::{
-    FloorAddress, JournalId, MessageId, Play, PlayId, PlayKind, PlayReport, SetId, SetRef, TempoTally,
-    TempoWish, Track, V1,
+    CoverId, FloorAddress, JournalId, Jpeg, MessageId, Play, PlayId, PlayKind, PlayReport, SetId, SetRef,
+    TempoTally, TempoWish, Track, V1,
 };
 
 /// Makes one test an engine, and one by a pooler in transaction mode, out of a story.
@@ -70,8 +70,11 @@ on_both_engines!(
     tokens_are_added_once_and_revoked_once,
     an_event_is_entered_once,
     every_text_survives,
+    a_cover_is_kept_once_and_found_by_its_name,
+    a_play_names_a_cover_that_may_never_come,
     a_dump_that_was_loaded_is_dumped_the_same,
     a_dump_of_an_event_has_what_belongs_to_it,
+    a_dump_of_an_older_release_is_read,
     an_interrupted_load_is_completed_by_the_next,
     the_newer_row_stays_whichever_came_first,
     what_was_forgotten_here_is_not_brought_back,
@@ -278,6 +281,33 @@ async fn every_text_survives(store: Store) {
         store.record(&[play(report("booth", title, PlayKind::Corrected, at_ms))], &[], None).await.unwrap();
         assert_eq!(titles(&store).await, [title]);
     }
+}
+
+async fn a_cover_is_kept_once_and_found_by_its_name(store: Store) {
+    let jpeg = Jpeg::new(&[&[0xff, 0xd8, 0xff][..], &[0x5a; 99_997]].concat()).unwrap();
+    let kept = |stored_ms| Record::Cover(CoverRow { jpeg: jpeg.clone(), stored_ms });
+    store.record(&[kept(1), kept(2)], &[], None).await.unwrap();
+    store.record(&[kept(3)], &[], None).await.unwrap();
+    assert_eq!(store.cover(jpeg.id()).await.unwrap(), Some(jpeg));
+    let other: CoverId = "00000000000000000000000000000000".parse().unwrap();
+    assert_eq!(store.cover(other).await.unwrap(), None);
+}
+
+async fn a_play_names_a_cover_that_may_never_come(store: Store) {
+    let jpeg = Jpeg::new(&[0xff, 0xd8, 0xff, 1]).unwrap();
+    let mut named = report("booth", "One", PlayKind::Corrected, 20);
+    named.report.play.track.cover = Some(jpeg.id());
+    store
+        .record(&[play(report("booth", "One", PlayKind::Started, 10)), play(named)], &[], None)
+        .await
+        .unwrap();
+    let (_, past) = store.recent(&main_floor(), 1).await.unwrap().remove(0);
+    assert_eq!(past.play.track.cover, Some(jpeg.id()));
+    let of_set = store.plays_of_set(set(1).id).await.unwrap();
+    assert_eq!(of_set[0].past.play.track.cover, Some(jpeg.id()));
+    let of_floor = store.play(&main_floor(), past.play.id).await.unwrap().unwrap();
+    assert_eq!(of_floor.play.track.cover, Some(jpeg.id()));
+    assert_eq!(store.cover(jpeg.id()).await.unwrap(), None);
 }
 
 /// The play of that number.

@@ -88,6 +88,7 @@ fn rendering_us() -> u128 {
         dj: None,
         set_id: Some(set_id),
         last_song: false,
+        cover_url: None,
         stale_after_ms: None,
     };
     let view = FloorView {

@@ -8,7 +8,7 @@ use kit::{Database, Pika, process};
 use crate::export::pika;
 
 /// Every kind of row, odd texts, nulls.
-const SAMPLE: &str = include_str!("../../../store/tests/it/samples/dump-1.jsonl");
+const SAMPLE: &str = include_str!("../../../store/tests/it/samples/dump-2.jsonl");
 
 /// What a command finds in its environment.
 type Settings<'a> = &'a [(&'a str, &'a str)];

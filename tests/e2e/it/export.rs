@@ -27,6 +27,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("pika/v1/night/main/desk/anna/status", "b-r--"),
     ("pika/v1/night/main/desk/anna/state", "b-r--"),
     ("pika/v1/night/main/desk/anna/play", "b-r--"),
+    ("pika/v1/night/main/desk/anna/cover", "b-r--"),
     ("pika/v1/night/main/desk/rover/play", "-br--"),
     ("pika/v1/night/attic/desk/rover/play", "-br--"),
     ("pika/v1/night/main/desk/bert/play", "--r--"),

@@ -219,6 +219,7 @@ async fn dancers_at_the_venue_need_the_laptop_alone() {
 async fn a_link_is_copied() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
+    let _dj = Dj::new(&data.join("Documents"));
     let (session, screen) = (Session::start(data, true).await, Screen::start().await);
     let lan = [("PIKA__PUBLISHER__LAN", "true"), ("DISPLAY", screen.display.as_str())];
     let program = laptop(data, &session, &lan);
@@ -239,7 +240,7 @@ async fn a_second_laptop_finds_the_first_one_and_is_let_in() {
     let folder = tempfile::tempdir().unwrap();
     let (host, guest) = (folder.path().join("host"), folder.path().join("guest"));
     let mut dj = Dj::new(&guest.join("Documents"));
-    std::fs::create_dir_all(&host).unwrap();
+    let _host_dj = Dj::new(&host.join("Documents"));
     let host_session = Session::start(&host, true).await;
     let mut session = Session::start(&guest, true).await;
     session.gets_keyring(&guest).await;

@@ -8,6 +8,7 @@ mod archivers;
 mod bad_input;
 mod cheating;
 mod console;
+mod covers;
 mod demo;
 mod desks;
 mod export;

@@ -125,6 +125,7 @@ impl Scenery {
             dj: Self::dj(),
             set_id: Some(SetId::at(1_700_000_000_000, [1; 10])),
             last_song,
+            cover_url: None,
             stale_after_ms: Some(stale_after_ms),
         };
         self.keep(FloorTopic::Now, message::write(&now));

@@ -55,6 +55,14 @@ impl Dj {
         list.write_all(entry.as_bytes()).unwrap();
     }
 
+    /// Logs a play of that file, which starts now.
+    pub fn plays_file(&mut self, title: &str, file: &Path) {
+        let entry = self.entry(title);
+        let (tags, _) = entry.split_once('\n').unwrap();
+        let mut list = OpenOptions::new().create(true).append(true).open(self.list()).unwrap();
+        list.write_all(format!("{tags}\n{}\n", file.display()).as_bytes()).unwrap();
+    }
+
     /// The next entry as bytes, counted as written. Each play has a second of its own, as in real lists.
     pub fn entry(&mut self, title: &str) -> String {
         let now_s = Timestamp::now().as_second().max(self.last_s + 1);

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::live::board::{Board, Change};
+use crate::live::covers::Covers;
 use crate::live::hub::Hub;
 use crate::live::taps::{Unconfirmed, Waiting};
 
@@ -67,6 +68,7 @@ pub(crate) async fn run(
         told_ms: 0,
         ids: IdSource::seeded(seed()),
         bus,
+        covers: hub.covers.clone(),
         hub,
         health,
     };
@@ -112,6 +114,7 @@ struct Feed {
     ids: IdSource,
     bus: Bus,
     hub: Hub,
+    covers: Covers,
     health: Part,
     unconfirmed: Unconfirmed,
 }
@@ -129,6 +132,8 @@ impl Feed {
                 self.health.lacks("the connection is lost, and tried again");
             }
             Incoming::Message { message: Message::Cursor(cursor), .. } => self.unconfirmed.confirm(&cursor),
+            // It comes before the play that names it, so phones find it before it is stored.
+            Incoming::Message { message: Message::Cover(cover), .. } => self.covers.keep(cover.jpeg),
             Incoming::Message { topic, message, .. } => {
                 if let Message::Info(info) = &message {
                     self.unconfirmed.archived_by(info.term);

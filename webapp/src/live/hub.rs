@@ -12,6 +12,7 @@ use protocol::{FloorAddress, FloorId, PlayId};
 use tokio::sync::watch;
 
 use crate::live::board::FloorView;
+use crate::live::covers::Covers;
 use crate::views::{Key, Part, Screen};
 use crate::words::{Language, Words};
 
@@ -146,6 +147,8 @@ impl Played {
 pub struct Hub {
     floors: Arc<RwLock<HashMap<FloorAddress, Floor>>>,
     changes: watch::Sender<()>,
+    /// What floors and their history show beside words.
+    pub(crate) covers: Covers,
 }
 
 /// Counts an open socket for as long as it is held.

@@ -2,6 +2,7 @@
 
 pub mod board;
 pub mod code;
+pub mod covers;
 pub mod hub;
 pub mod taps;
 

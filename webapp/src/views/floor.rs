@@ -11,7 +11,7 @@ use protocol::{FloorAddress, MessageId, NowState, PastPlay, Play, PlayId, Poll, 
 use crate::live::board::{FloorView, Signal};
 use crate::views::layout::{Document, Live};
 use crate::views::{Screen, Skin, times};
-use crate::web::Assets;
+use crate::web::{Assets, cover_path};
 use crate::words::Words;
 
 /// The page a dancer joins by the code on the wall.
@@ -210,7 +210,7 @@ impl Render for Song<'_> {
         // Nobody knows how long it has been on since the DJ was heard last, so nothing counts on.
         let counts = (view.signal == Signal::Live).then_some(play.started_ms);
         html! {
-            (Record { id: play.id })
+            (Sleeve { play: play.id, track })
             div.words { (Title { track, words }) }
             ul.facts {
                 @if let Some(bpm) = track.bpm { li { b { (bpm.round()) } " BPM" } }
@@ -477,6 +477,26 @@ impl Render for Record {
                 path.grooves d=(PreEscaped(grooves)) {}
                 circle.label cx="50" cy="50" r="16" {}
                 circle.hole cx="50" cy="50" r="2.4" {}
+            }
+        }
+    }
+}
+
+/// The square in which a song is seen: its record, and its cover over it when there is one. The record stays where it is, so
+/// nothing moves when the picture comes, and nothing is missing when it does not.
+pub(super) struct Sleeve<'a> {
+    pub play: PlayId,
+    pub track: &'a Track,
+}
+
+impl Render for Sleeve<'_> {
+    fn render(&self) -> Markup {
+        html! {
+            div.sleeve {
+                (Record { id: self.play })
+                @if let Some(cover) = self.track.cover {
+                    img.cover src=(cover_path(cover)) alt="" width="500" height="500" decoding="async";
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::live::board::{FloorView, Signal};
 use crate::views::floor::Clock;
 use crate::views::layout::{Document, Live};
 use crate::views::{Screen, Skin};
+use crate::web::cover_path;
 
 /// What the strip shows, as its address says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,13 +16,21 @@ pub struct Fields {
     pub bpm: bool,
     pub key: bool,
     pub dj: bool,
+    pub cover: bool,
 }
 
 impl Fields {
-    /// Reads `title,artist,bpm`; the title is always there. Without a list: title and artist.
+    /// Reads `title,artist,bpm`; the title is always there. Without a list: title, artist and cover.
     pub fn read(list: Option<&str>) -> Self {
         let has = |name: &str| list.is_some_and(|list| list.split(',').any(|field| field.trim() == name));
-        Self { artist: list.is_none() || has("artist"), bpm: has("bpm"), key: has("key"), dj: has("dj") }
+        let usual = |name| list.is_none() || has(name);
+        Self {
+            artist: usual("artist"),
+            bpm: has("bpm"),
+            key: has("key"),
+            dj: has("dj"),
+            cover: usual("cover"),
+        }
     }
 
     fn class(self) -> &'static str {
@@ -65,7 +74,10 @@ impl<'a> OverlayPage<'a> {
         Document {
             accent: view.accent,
             live: Some(Live { floor: view.address.to_string(), screen: Screen::Overlay }),
-            data: vec![("delay", self.delay_s.to_string())],
+            data: vec![
+                ("delay", self.delay_s.to_string()),
+                ("cover", if self.fields.cover { "yes" } else { "no" }.to_owned()),
+            ],
             refresh_s: Some(10),
             ..Document::plain(
                 skin,
@@ -95,6 +107,9 @@ impl Render for Strip<'_> {
         html! {
             section #now .tag {
                 @if let Some(play) = play {
+                    @if let Some(cover) = play.track.cover {
+                        img.cover src=(cover_path(cover)) alt="" width="500" height="500" decoding="async";
+                    }
                     p.title { (play.track.display_title()) }
                     @if let Some(artist) = &play.track.artist { p.artist { (artist) } }
                     @if let Some(bpm) = play.track.bpm { p.bpm { (bpm.round()) " BPM" } }
@@ -116,9 +131,11 @@ mod tests {
         assert_eq!(Fields::read(Some("title")).class(), "strip no-artist no-bpm no-key no-dj");
         assert_eq!(Fields::read(Some("dj, bpm,key,artist")).class(), "strip");
         assert_eq!(Fields::read(Some("<b>")).class(), "strip no-artist no-bpm no-key no-dj");
+        let cover = |list| Fields::read(list).cover;
+        assert!(cover(None) && cover(Some("cover,dj")) && !cover(Some("artist")));
         for bits in 0..16u8 {
             let on = |place: u8| bits >> place & 1 == 1;
-            let class = Fields { artist: on(0), bpm: on(1), key: on(2), dj: on(3) }.class();
+            let class = Fields { artist: on(0), bpm: on(1), key: on(2), dj: on(3), cover: true }.class();
             for (place, name) in (0..).zip(["no-artist", "no-bpm", "no-key", "no-dj"]) {
                 assert_eq!(class.contains(name), !on(place), "{class}");
             }

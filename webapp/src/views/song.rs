@@ -5,7 +5,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use protocol::{FloorAddress, PastPlay, Track};
 
 use crate::live::board::FloorView;
-use crate::views::floor::{LikeForm, Record, Shapes, Title};
+use crate::views::floor::{LikeForm, Shapes, Sleeve, Title};
 use crate::views::layout::Document;
 use crate::views::{Skin, times};
 
@@ -31,7 +31,7 @@ impl<'a> SongPage<'a> {
                 "one-song",
                 format!("{} · {}", track.line(), view.event_name),
                 html! {
-                    (Record { id: past.play.id })
+                    (Sleeve { play: past.play.id, track })
                     div.words { (Title { track, words }) }
                     p.line.small {
                         (words.with("played-at", [

@@ -4,7 +4,7 @@ use maud::{Markup, Render, html};
 use protocol::NowState;
 
 use crate::live::board::{FloorView, Signal};
-use crate::views::floor::{Bar, Clock, Record, Title, said, share, total};
+use crate::views::floor::{Bar, Clock, Sleeve, Title, said, share, total};
 use crate::views::layout::{Document, Live};
 use crate::views::{Screen, Skin};
 use crate::words::Words;
@@ -93,7 +93,7 @@ impl Render for Playing<'_> {
         html! {
             section #now .now .lost[lost] data-state=(if lost { "lost" } else { state.as_str() }) aria-label=(words.say("now-playing")) {
                 @if let Some(play) = view.playing() {
-                    (Record { id: play.id })
+                    (Sleeve { play: play.id, track: &play.track })
                     div.words {
                         (Title { track: &play.track, words })
                         ul.facts {

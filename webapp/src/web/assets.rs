@@ -113,7 +113,7 @@ pub(crate) fn accent_path(accent: Accent) -> String {
     format!("/assets/accent-{}.css", accent.hex())
 }
 
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
+pub(super) const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
 pub(super) async fn serve(State(app): State<App>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     let kept = |kind: &'static str| [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, FOR_EVER)];

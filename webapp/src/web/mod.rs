@@ -5,6 +5,7 @@ mod archive;
 mod assets;
 mod client;
 mod console;
+mod covers;
 mod dancer;
 mod desk;
 mod events;
@@ -39,6 +40,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::live::covers::Covers;
 use crate::live::hub::{self, Hub};
 use crate::live::taps::Taps;
 use crate::run::Sources;
@@ -49,6 +51,7 @@ pub(crate) use assets::accent_path;
 pub use assets::{Asset, Assets};
 use client::Client;
 pub(crate) use client::Peer;
+pub(crate) use covers::path as cover_path;
 use dancer::Dancers;
 use desk::Desks;
 use limits::Limits;
@@ -67,6 +70,7 @@ pub struct App {
     hub: Hub,
     taps: Taps,
     archive: Archive,
+    covers: Covers,
     dancers: Dancers,
     desks: Desks,
     pairings: Pairings,
@@ -105,6 +109,7 @@ impl App {
         let writers = Writers::start(&hub, &stop, &tasks)?;
         Ok(Self {
             address_header,
+            covers: hub.covers.clone(),
             hub,
             taps,
             archive: Archive::new(store.clone()),
@@ -203,6 +208,7 @@ pub(crate) fn routes(app: App) -> anyhow::Result<Router> {
         .route("/api/v1/pair", post(pair::ask))
         .route("/api/v1/pair/{id}", get(pair::outcome).post(pair::reveal))
         .route("/assets/{name}", get(assets::serve))
+        .route("/cover/{name}", get(covers::serve))
         .route("/favicon.ico", get(assets::favicon))
         .route("/sw.js", get(install::worker))
         .route("/offline", get(install::offline))

@@ -14,6 +14,8 @@ use crate::words::{Language, Words};
 pub enum Problem {
     /// There is no such page, floor or event.
     NotFound,
+    /// No picture of that name has come.
+    NoCover,
     /// We have not heard from the archive yet.
     Starting,
     /// The request does not say what it should. For programs, in English.
@@ -59,9 +61,11 @@ pub enum Problem {
 impl Problem {
     fn status(self) -> StatusCode {
         match self {
-            Problem::NotFound | Problem::UnknownPlay | Problem::NoPairing | Problem::NobodyWaits => {
-                StatusCode::NOT_FOUND
-            }
+            Problem::NotFound
+            | Problem::NoCover
+            | Problem::UnknownPlay
+            | Problem::NoPairing
+            | Problem::NobodyWaits => StatusCode::NOT_FOUND,
             Problem::SameCode => StatusCode::CONFLICT,
             Problem::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Problem::Starting
@@ -101,6 +105,7 @@ impl Problem {
             Problem::NobodyWaits => "problem-nobody-waits",
             Problem::SameCode => "problem-same-code",
             // Only programs meet these.
+            Problem::NoCover => return "There is no such cover here.".into(),
             Problem::WrongType => return "Send JSON or a form.".into(),
             Problem::TunnelsFull => {
                 return "As many MQTT clients are connected here as this server takes. Try later.".into();

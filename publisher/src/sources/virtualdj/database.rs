@@ -93,6 +93,10 @@ impl Song {
     /// Fills what the observation does not know. What the DJ's program said is never changed.
     pub fn fill(self, observation: &mut Observation) {
         let track = &mut observation.track;
+        if observation.is_named && self.title.is_some() {
+            // A name of a file is worth less than what the library says.
+            (track.artist, track.title, observation.is_named) = (self.artist.clone(), None, false);
+        }
         track.artist = track.artist.take().or(self.artist);
         track.title = track.title.take().or(self.title);
         track.remix = track.remix.take().or(self.remix);

@@ -108,6 +108,8 @@ fn play(name: &str, entry: Entry, days: &mut Days, zone: &TimeZone) -> Found {
     };
     let location = Location::parse(&place);
     let mut observation = Observation::new(SourceKind::VirtualDj, base.clone());
+    observation.is_named =
+        tags.title.as_ref().is_none_or(|title| *title == place) && location.stem().is_some();
     let (artist, title) = named(&location, &place, tags.artist, tags.title);
     observation.track =
         Track { artist, title, remix: tags.remix, duration_ms: tags.duration_ms, ..Track::default() };
