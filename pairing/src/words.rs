@@ -71,7 +71,7 @@ impl TryFrom<String> for Sealed {
     type Error = BadSealed;
     fn try_from(text: String) -> Result<Self, BadSealed> {
         let plain = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if text.len() > 2 * SEALED_BYTES_MAX || text.len() % 2 != 0 || !plain {
+        if text.len() > 2 * SEALED_BYTES_MAX || !text.len().is_multiple_of(2) || !plain {
             return Err(BadSealed);
         }
         let pairs = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16));

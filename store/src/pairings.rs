@@ -43,7 +43,7 @@ pub struct Grant {
 /// What came of letting somebody in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LetIn {
-    Done(Pairing),
+    Done(Box<Pairing>),
     /// No desk has these six digits.
     Nobody,
     /// Two have, and nobody can say which one is meant.
@@ -217,7 +217,7 @@ impl Store {
                 return Ok(LetIn::Nobody);
             }
             asks.granted = Some(Grant { at_ms: now_ms, floor: floor.cloned(), expires_ms });
-            Ok(LetIn::Done(asks))
+            Ok(LetIn::Done(Box::new(asks)))
         })
     }
 
