@@ -258,7 +258,10 @@ impl Filled {
 impl Filled {
     /// The desk plays at a server that has let it in. The floor stays, where there is one of that name.
     pub(crate) fn joined(&mut self, joined: Joined) {
-        let Joined { broker_url, event, granted } = joined;
+        let Joined { broker_url, event, name, granted } = joined;
+        if self.dj.trim().is_empty() {
+            self.dj = name.unwrap_or_default();
+        }
         let is_there = granted.floors.iter().any(|floor| floor.id.as_str() == self.floor);
         let first = granted.floors.first().map(|floor| floor.id.to_string()).filter(|_| !is_there);
         if let Some(floor) = granted.floor.map(|only| only.to_string()).or(first) {

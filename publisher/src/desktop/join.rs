@@ -51,6 +51,8 @@ pub struct Joined {
     /// Of the broker.
     pub broker_url: String,
     pub event: protocol::EventId,
+    /// The DJ's, as it was said to the server.
+    pub name: Option<String>,
     pub granted: Granted,
 }
 
@@ -127,7 +129,8 @@ async fn converse(
     state.send_replace(Joining::Shown { url: url.clone(), event: event.clone(), code });
     let granted = wait(&server, &place, &agreed).await?;
     let broker_url = broker_url(pages, granted.broker_url.as_deref())?;
-    let granted = Box::new(Joined { broker_url, event: answer.event, granted });
+    let name = desk.ask().name.clone();
+    let granted = Box::new(Joined { broker_url, event: answer.event, name, granted });
     state.send_replace(Joining::LetIn { url, event, code, granted });
     Ok(())
 }

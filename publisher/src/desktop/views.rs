@@ -175,7 +175,9 @@ fn share(status: &Status, setup: &Setup, url: &str) -> Markup {
 
 /// Asks a server for a token instead of having one typed.
 fn join(setup: &Setup, filled: &Filled, joining: &Joining, nearby: &[Found]) -> Markup {
-    let is_open = *joining != Joining::No || setup.server == Server::Unset;
+    // While digits are compared, nothing else is.
+    let is_open = matches!(joining, Joining::Failed { .. })
+        || (*joining == Joining::No && setup.server == Server::Unset);
     html! {
         section.join #join {
             h2 { "Play at an event" }

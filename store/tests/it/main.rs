@@ -6,6 +6,7 @@ mod dump;
 mod migrations;
 mod network;
 mod pages;
+mod pairings;
 mod voice;
 
 use dump::{
@@ -17,6 +18,10 @@ use kit::Database;
 use pages::{
     a_dancer_finds_its_likes_the_newest_first, a_set_has_its_plays_and_how_they_were_taken,
     an_event_has_its_sets_in_their_order, the_plays_of_a_track_are_liked_together,
+};
+use pairings::{
+    a_desk_is_let_in_once_and_by_its_code_alone, as_many_desks_wait_as_may,
+    of_two_desks_with_one_code_none_is_let_in,
 };
 use std::time::{Duration, Instant};
 use voice::{
@@ -68,6 +73,9 @@ on_both_engines!(
     a_cursor_never_goes_back,
     all_or_nothing,
     tokens_are_added_once_and_revoked_once,
+    a_desk_is_let_in_once_and_by_its_code_alone,
+    of_two_desks_with_one_code_none_is_let_in,
+    as_many_desks_wait_as_may,
     an_event_is_entered_once,
     every_text_survives,
     a_cover_is_kept_once_and_found_by_its_name,

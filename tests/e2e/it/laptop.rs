@@ -286,6 +286,7 @@ async fn a_second_laptop_finds_the_first_one_and_is_let_in() {
     dj.plays("Glass Tide");
     page.goto(&format!("http://{LAPTOP}:3002/e/tonight/main")).await;
     page.sees("#now .title", "Glass Tide").await;
+    page.sees("#now .dj", "Bo").await;
     // The token is in the keyring, and in no file.
     let choices = std::fs::read_to_string(guest.join("choices.toml")).unwrap();
     assert!(choices.contains("keyring = true") && choices.contains("name = \"bo\""), "{choices}");
