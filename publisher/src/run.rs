@@ -31,7 +31,7 @@ use crate::now_playing::{Decision, Last, Learned, NowPlaying, Skip};
 use crate::settings::Settings;
 use crate::sources::observation::{Location, Observation, SourceKind};
 use crate::sources::places::Places;
-use crate::sources::tagger::{self, Tagger};
+use crate::sources::tagger::{self, Asked, Tagger};
 use crate::sources::tags;
 use crate::sources::{self, CatchUp, Heard, SourceEvent, SourceState};
 use crate::speaker::{Speakers, Spoken};
@@ -245,7 +245,7 @@ struct Desk {
     covers: Covers,
     skip: Skip,
     /// Plays whose files are read or were, the newest at the end.
-    files: VecDeque<(PlayId, PathBuf)>,
+    files: VecDeque<(PlayId, Option<PathBuf>)>,
     /// Judged and not yet on disk, because the disk did not take it.
     unwritten: Vec<Draft<Noted>>,
     write_failed_ms: i64,
@@ -385,18 +385,24 @@ impl Desk {
 
     /// Asks once for the tags of a play's file, if it is on this machine. The play does not wait for them.
     fn ask_file(&mut self, observation: &Observation, tagger: &Tagger) {
-        let Some(Location::Path(path)) = &observation.location else { return };
-        let Some(path) = tags::local(path) else { return };
+        let track = match &observation.location {
+            Some(Location::Path(path)) => tags::local(path),
+            _ => None,
+        };
+        let picture = observation.picture.clone();
+        if track.is_none() && picture.is_none() {
+            return;
+        }
         let source = observation.source.to_string();
         let play = PlayId::derived(&self.id, &source, &observation.identity);
         if self.files.iter().any(|(asked, _)| *asked == play) {
             return;
         }
-        self.files.push_back((play, path.clone()));
+        self.files.push_back((play, track.clone()));
         if self.files.len() > ASKED_MAX {
             self.files.pop_front();
         }
-        tagger.ask(play, path);
+        tagger.ask(Asked { play, track, picture });
     }
 
     /// An earlier process may have been killed between a play and its tags. What was read before is read once more, and
@@ -405,8 +411,9 @@ impl Desk {
         let told: Vec<&Noted> = self.told.iter().filter(|told| told.kind != PlayKind::Withdrawn).collect();
         for told in &told[told.len().saturating_sub(READ_AGAIN_MAX)..] {
             if let Some(file) = &told.file {
-                self.files.push_back((told.play.id, file.clone()));
-                tagger.ask(told.play.id, file.clone());
+                let track = Some(file.clone());
+                self.files.push_back((told.play.id, track.clone()));
+                tagger.ask(Asked { play: told.play.id, track, picture: None });
             }
         }
     }
@@ -588,7 +595,7 @@ impl Desk {
                     let told = self.told.iter().find(|told| told.play.id == play.id);
                     let is_corrected = told.is_some_and(|told| told.is_corrected);
                     let file = self.files.iter().find(|(asked, _)| *asked == play.id);
-                    let file = file.map(|(_, path)| path.clone()).or_else(|| told?.file.clone());
+                    let file = file.and_then(|(_, path)| path.clone()).or_else(|| told?.file.clone());
                     let set_ended = false;
                     let report =
                         Noted { id, floor, kind, set, play, set_ended, is_corrected, is_named, file };

@@ -136,7 +136,7 @@ fn sound(items: &[(String, String)]) -> Option<Sound> {
         ..Track::default()
     };
     let key = format!("{}|{}", item("FileKey").unwrap_or_default(), key(&track));
-    track.title.is_some().then_some(Sound { track, location: None, comment: None, level, key })
+    track.title.is_some().then_some(Sound { level, key, ..Sound::of(track) })
 }
 
 #[cfg(test)]

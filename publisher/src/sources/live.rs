@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use config::clock::now_ms;
@@ -120,6 +121,8 @@ pub(super) async fn listener(voice: &mut Voice, address: SocketAddr, cure: &str)
 pub(super) struct Sound {
     pub track: Track,
     pub location: Option<Location>,
+    /// A file with the cover.
+    pub picture: Option<PathBuf>,
     pub comment: Option<String>,
     /// From 0 to 1, as the faders say; 0 for a deck that is silent and keeps its track.
     pub level: f64,
@@ -131,7 +134,7 @@ impl Sound {
     /// A track that is known by its artist and title alone.
     pub fn of(track: Track) -> Self {
         let key = key(&track);
-        Self { track, location: None, comment: None, level: 1.0, key }
+        Self { track, location: None, picture: None, comment: None, level: 1.0, key }
     }
 }
 
@@ -204,6 +207,7 @@ impl Ears {
             On { key: sound.key, play, since_ms: now_ms }
         });
         (on.play.track, on.play.location) = (sound.track, sound.location);
+        on.play.picture = sound.picture;
         on.play.comment = sound.comment;
         let heard = Deck { play: on.play.clone(), since_ms: on.since_ms, level: sound.level };
         self.decks.set(number, Some(heard));

@@ -15,6 +15,7 @@ use zbus::{Connection, MatchRule, Message, MessageStream};
 use super::decode;
 use super::live::{Ears, Sound, Voice, key};
 use super::observation::{Location, percent_decoded};
+use super::tags;
 use crate::settings::Mpris;
 
 const NAMES: &str = "org.mpris.MediaPlayer2";
@@ -265,7 +266,10 @@ fn sound(properties: &HashMap<String, OwnedValue>, owner: &str) -> Option<Sound>
         _ => key(&track),
     };
     let key = format!("{owner}|{}|{what}", field("mpris:trackid").unwrap_or_default());
-    is_named.then_some(Sound { track, location, comment: None, level, key })
+    // On the web it is somebody else's.
+    let picture = field("mpris:artUrl").and_then(|url| Some(percent_decoded(url.strip_prefix("file://")?)));
+    let picture = picture.and_then(|path| tags::local(&path));
+    is_named.then_some(Sound { location, picture, level, key, ..Sound::of(track) })
 }
 
 fn plain<'a, 'b>(value: &'a Value<'b>) -> &'a Value<'b> {
@@ -318,7 +322,9 @@ mod tests {
         match sound(&properties, ":1.7") {
             None => String::new(),
             Some(sound) => {
-                format!("{} {} {}", sound.track.line(), sound.track.duration_ms.unwrap_or(0), sound.level)
+                let picture = sound.picture.map(|path| format!(" {}", path.display())).unwrap_or_default();
+                let length_ms = sound.track.duration_ms.unwrap_or(0);
+                format!("{} {length_ms} {}{picture}", sound.track.line(), sound.level)
             }
         }
     }
@@ -340,6 +346,12 @@ mod tests {
         ];
         assert_eq!(check("Paused", &untagged), "Nova Harbor – Glass Tide 1000 0");
         assert_eq!(check("Playing", &[]), "");
+        let with_art = |url: &'static str| {
+            check("Playing", &[("xesam:title", "Night".into()), ("mpris:artUrl", url.into())])
+        };
+        assert_eq!(with_art("file:///tmp/a%20b.png"), "Night 0 1 /tmp/a b.png");
+        assert_eq!(with_art("https://example.org/a.png"), "Night 0 1");
+        assert_eq!(with_art("file://share/a.png"), "Night 0 1");
     }
 
     #[test]

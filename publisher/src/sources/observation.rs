@@ -2,6 +2,7 @@
 //! `now_playing` to say.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use protocol::Track;
@@ -165,6 +166,8 @@ pub struct Observation {
     pub is_named: bool,
     pub location: Option<Location>,
     pub file_bytes: Option<u64>,
+    /// A file with the cover as the DJ program has it; it counts before that in the file of the track.
+    pub picture: Option<PathBuf>,
     pub comment: Option<String>,
     pub started_ms: Option<i64>,
 }
@@ -181,6 +184,7 @@ impl Observation {
             is_named: false,
             location: None,
             file_bytes: None,
+            picture: None,
             comment: None,
             started_ms: None,
         }

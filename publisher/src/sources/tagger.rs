@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, anyhow};
@@ -40,6 +40,14 @@ pub struct Read {
     pub jpeg: Option<Jpeg>,
 }
 
+/// What is to be read for a play: the file of its track, and a picture that counts before the one in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub play: PlayId,
+    pub track: Option<PathBuf>,
+    pub picture: Option<PathBuf>,
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
@@ -48,7 +56,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    files: VecDeque<(PlayId, PathBuf)>,
+    files: VecDeque<Asked>,
     is_over: bool,
 }
 
@@ -59,7 +67,7 @@ impl Shared {
     }
 
     /// The next file; nothing when nobody wants any.
-    fn next(&self) -> Option<(PlayId, PathBuf)> {
+    fn next(&self) -> Option<Asked> {
         let mut waiting = self.waiting();
         loop {
             if waiting.is_over {
@@ -79,19 +87,20 @@ impl Tagger {
     /// # Errors
     /// The system gives us none.
     pub fn start(wants_covers: bool) -> anyhow::Result<Self> {
-        Self::reading(move |path| read(path, wants_covers))
+        Self::reading(move |asked| read(asked, wants_covers))
     }
 
     fn reading(
-        read: impl Fn(&Path) -> anyhow::Result<(Tags, Option<Jpeg>)> + Send + 'static,
+        read: impl Fn(&Asked) -> anyhow::Result<(Tags, Option<Jpeg>)> + Send + 'static,
     ) -> anyhow::Result<Self> {
         let (sender, receiver) = mpsc::channel(READ_MAX);
         let shared = Arc::new(Shared::default());
         let files = shared.clone();
         let work = move || {
-            while let Some((play, path)) = files.next() {
+            while let Some(asked) = files.next() {
+                let play = asked.play;
                 // A fault in whatever reads a format must not end the night.
-                let outcome = catch_unwind(AssertUnwindSafe(|| read(&path)));
+                let outcome = catch_unwind(AssertUnwindSafe(|| read(&asked)));
                 match outcome.unwrap_or_else(|_| Err(anyhow!("the reader broke off"))) {
                     Ok((Tags { track, comment, .. }, jpeg)) => {
                         let track = Track { cover: jpeg.as_ref().map(Jpeg::id), ..track };
@@ -110,9 +119,9 @@ impl Tagger {
     }
 
     /// Asks for a file to be read.
-    pub fn ask(&self, play: PlayId, path: PathBuf) {
+    pub fn ask(&self, asked: Asked) {
         let mut waiting = self.shared.waiting();
-        waiting.files.push_back((play, path));
+        waiting.files.push_back(asked);
         if waiting.files.len() > WAITING_MAX {
             waiting.files.pop_front();
         }
@@ -133,19 +142,28 @@ impl Drop for Tagger {
     }
 }
 
-fn read(path: &Path, wants_covers: bool) -> anyhow::Result<(Tags, Option<Jpeg>)> {
-    let mut tags = tags::of_file(path, wants_covers)?;
-    let picture = tags.picture.take().map(|picture| cover::small(&picture));
-    // A track with a bad picture has its tags still.
-    let jpeg = picture.transpose().unwrap_or_else(|error| {
-        tracing::debug!("a cover cannot be used: {error:#}");
-        None
-    });
-    Ok((tags, jpeg))
+fn read(asked: &Asked, wants_covers: bool) -> anyhow::Result<(Tags, Option<Jpeg>)> {
+    let own = asked.picture.as_deref().filter(|_| wants_covers);
+    let own = own.and_then(|path| usable(tags::picture(path).and_then(|picture| cover::small(&picture))));
+    let wants_another = wants_covers && own.is_none();
+    let mut tags = match asked.track.as_deref().map(|path| tags::of_file(path, wants_another)) {
+        Some(Ok(tags)) => tags,
+        Some(Err(error)) if own.is_none() => return Err(error),
+        // The DJ program's picture is there all the same.
+        Some(Err(_)) | None => Tags::default(),
+    };
+    let another = tags.picture.take().and_then(|picture| usable(cover::small(&picture)));
+    Ok((tags, own.or(another)))
+}
+
+/// A track with a bad picture has its tags still.
+fn usable(jpeg: anyhow::Result<Jpeg>) -> Option<Jpeg> {
+    jpeg.inspect_err(|error| tracing::debug!("a cover cannot be used: {error:#}")).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::mpsc::channel;
 
     use protocol::DeskId;
@@ -157,32 +175,63 @@ mod tests {
         PlayId::derived(&desk, "test", name)
     }
 
+    fn file(play: PlayId, path: PathBuf) -> Asked {
+        Asked { play, track: Some(path), picture: None }
+    }
+
+    fn is(asked: &Asked, name: &str) -> bool {
+        asked.track.as_deref().is_some_and(|path| path.ends_with(name))
+    }
+
+    #[tokio::test]
+    async fn the_picture_of_the_dj_program_counts_first() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/tags");
+        let dir = tempfile::tempdir().expect("a folder");
+        let picture = dir.path().join("art");
+        let square = image::RgbImage::from_pixel(8, 8, image::Rgb([0, 0, 255]));
+        square.save_with_format(&picture, image::ImageFormat::Png).expect("written");
+        let mut tagger = Tagger::start(true).expect("a thread");
+        let flac = folder.join("tagged.flac");
+        tagger.ask(file(play("a"), flac.clone()));
+        let in_file = tagger.next().await.expect("tags").jpeg.expect("a picture");
+        tagger.ask(Asked { play: play("a"), track: Some(flac.clone()), picture: Some(picture.clone()) });
+        let read = tagger.next().await.expect("tags");
+        assert_eq!(read.track.bpm, Some(124.5));
+        assert_ne!(read.jpeg.as_ref().expect("a picture").id(), in_file.id());
+        // Alone it is a picture still, and a bad one gives way.
+        tagger.ask(Asked { play: play("b"), track: None, picture: Some(picture.clone()) });
+        assert_eq!(tagger.next().await.expect("tags").jpeg, read.jpeg);
+        std::fs::write(&picture, "no picture").expect("written");
+        tagger.ask(Asked { play: play("a"), track: Some(flac), picture: Some(picture) });
+        assert_eq!(tagger.next().await.expect("tags").jpeg, Some(in_file));
+    }
+
     #[tokio::test]
     async fn a_file_is_read_with_its_cover() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/tags");
         let mut tagger = Tagger::start(true).expect("a thread");
-        tagger.ask(play("gone"), folder.join("gone.mp3"));
-        tagger.ask(play("a"), folder.join("tagged.flac"));
+        tagger.ask(file(play("gone"), folder.join("gone.mp3")));
+        tagger.ask(file(play("a"), folder.join("tagged.flac")));
         let read = tagger.next().await.expect("tags");
         assert_eq!((read.play, read.track.bpm), (play("a"), Some(124.5)));
         assert_eq!(read.track.cover, read.jpeg.as_ref().map(Jpeg::id));
         assert!(read.jpeg.is_some());
 
         let mut plain = Tagger::start(false).expect("a thread");
-        plain.ask(play("a"), folder.join("tagged.flac"));
+        plain.ask(file(play("a"), folder.join("tagged.flac")));
         let read = plain.next().await.expect("tags");
         assert_eq!((read.track.cover, read.jpeg), (None, None));
     }
 
     #[tokio::test]
     async fn a_reader_that_breaks_off_takes_one_file_with_it() {
-        let mut tagger = Tagger::reading(|path| {
-            assert!(path.ends_with("good"), "a fault in a reader");
+        let mut tagger = Tagger::reading(|asked| {
+            assert!(is(asked, "good"), "a fault in a reader");
             Ok((Tags::default(), None))
         })
         .expect("a thread");
-        tagger.ask(play("bad"), PathBuf::from("bad"));
-        tagger.ask(play("good"), PathBuf::from("good"));
+        tagger.ask(file(play("bad"), PathBuf::from("bad")));
+        tagger.ask(file(play("good"), PathBuf::from("good")));
         assert_eq!(tagger.next().await.expect("tags").play, play("good"));
     }
 
@@ -190,18 +239,18 @@ mod tests {
     async fn of_too_many_the_newest_are_read() {
         let (started, begins) = channel();
         let (go, gate) = channel::<()>();
-        let mut tagger = Tagger::reading(move |path| {
-            if path.ends_with("first") {
+        let mut tagger = Tagger::reading(move |asked| {
+            if is(asked, "first") {
                 started.send(()).expect("the test waits");
                 let _ = gate.recv();
             }
             Ok((Tags::default(), None))
         })
         .expect("a thread");
-        tagger.ask(play("first"), PathBuf::from("first"));
+        tagger.ask(file(play("first"), PathBuf::from("first")));
         begins.recv().expect("it has begun");
         let all: Vec<String> = (0..WAITING_MAX + 10).map(|n| n.to_string()).collect();
-        all.iter().for_each(|name| tagger.ask(play(name), PathBuf::from(name)));
+        all.iter().for_each(|name| tagger.ask(file(play(name), PathBuf::from(name))));
         go.send(()).expect("it waits");
         let mut read = Vec::new();
         for _ in 0..=WAITING_MAX {
@@ -220,7 +269,7 @@ mod tests {
         })
         .expect("a thread");
         for n in 0..1_000 {
-            tagger.ask(play(&n.to_string()), PathBuf::from("x"));
+            tagger.ask(file(play(&n.to_string()), PathBuf::from("x")));
         }
         drop(tagger);
     }

@@ -133,6 +133,14 @@ fn tempo(tags: &Ilst) -> Option<f64> {
     }
 }
 
+/// A picture as it lies in its file.
+///
+/// # Errors
+/// It is not here, or too large, or was not read in time.
+pub fn picture(path: &Path) -> anyhow::Result<Vec<u8>> {
+    read_picture(path, Instant::now() + WITHIN)
+}
+
 /// Where a file of this machine lies, if a path names one: no web address, no share of another computer, and nothing that
 /// depends on where we were started.
 pub fn local(path: &str) -> Option<PathBuf> {
@@ -154,12 +162,15 @@ fn front(tags: &[&Tag]) -> Option<Vec<u8>> {
 
 fn beside(path: &Path, until: Instant) -> Option<Vec<u8>> {
     let folder = path.parent()?;
-    BESIDE.iter().find_map(|name| {
-        let file = opened(&folder.join(name), PICTURE_BYTES_MAX as u64).ok()?;
-        let mut bytes = Vec::new();
-        Bounded { file, until, bytes_left: PICTURE_BYTES_MAX as u64 }.read_to_end(&mut bytes).ok()?;
-        Some(bytes)
-    })
+    BESIDE.iter().find_map(|name| read_picture(&folder.join(name), until).ok())
+}
+
+fn read_picture(path: &Path, until: Instant) -> anyhow::Result<Vec<u8>> {
+    let file = opened(path, PICTURE_BYTES_MAX as u64)?;
+    let mut bytes = Vec::new();
+    let mut file = Bounded { file, until, bytes_left: PICTURE_BYTES_MAX as u64 };
+    file.read_to_end(&mut bytes).context("read a picture")?;
+    Ok(bytes)
 }
 
 /// Opens a file that is really here. A pipe would never end, and what lies in a cloud would be fetched.

@@ -151,7 +151,7 @@ impl<'a> Desk<'a> {
             track.title = Some(title);
             track.artist = track.artist.or(artist);
         }
-        let sound = Sound { track, location, comment: None, level, key };
+        let sound = Sound { location, level, key, ..Sound::of(track) };
         self.decks.insert(number, sound.clone());
         Ok(Some(sound))
     }

@@ -28,7 +28,7 @@ for line in sys.stdin:
 
 const SCHEMA: &[&str] = &[
     "create table djmdSongHistory (ID varchar(255) primary key, HistoryID varchar(255), ContentID varchar(255), created_at datetime not null)",
-    "create table djmdContent (ID varchar(255) primary key, FolderPath varchar(255), Title varchar(255), ArtistID varchar(255), AlbumID varchar(255), GenreID varchar(255), KeyID varchar(255), BPM integer, Length integer, Commnt varchar(255), ReleaseYear integer, FileSize integer)",
+    "create table djmdContent (ID varchar(255) primary key, FolderPath varchar(255), Title varchar(255), ArtistID varchar(255), AlbumID varchar(255), GenreID varchar(255), KeyID varchar(255), BPM integer, Length integer, Commnt varchar(255), ReleaseYear integer, FileSize integer, ImagePath varchar(255))",
     "create table djmdArtist (ID varchar(255) primary key, Name varchar(255))",
     "create table djmdAlbum (ID varchar(255) primary key, Name varchar(255))",
     "create table djmdGenre (ID varchar(255) primary key, Name varchar(255))",
@@ -37,8 +37,8 @@ const SCHEMA: &[&str] = &[
     "insert into djmdAlbum values ('8', 'Shore')",
     "insert into djmdGenre values ('9', 'House')",
     "insert into djmdKey values ('5', 'F#m')",
-    "insert into djmdContent values ('1', '/m/1.mp3', 'Glass Tide', '7', '8', '9', '5', 12450, 241, 'peak time', 2024, 9744561)",
-    "insert into djmdContent values ('2', '/m/2.mp3', 'Low Sun', '7', null, null, null, 0, 0, '', 0, 0)",
+    "insert into djmdContent values ('1', '/m/1.mp3', 'Glass Tide', '7', '8', '9', '5', 12450, 241, 'peak time', 2024, 9744561, '/PIONEER/Artwork/1.jpg')",
+    "insert into djmdContent values ('2', '/m/2.mp3', 'Low Sun', '7', null, null, null, 0, 0, '', 0, 0, '/../../etc/passwd')",
 ];
 
 /// The program that has the database open.
@@ -172,11 +172,13 @@ async fn a_night_with_rekordbox() {
     assert_eq!((track.bpm, track.key.as_deref(), track.year), (Some(124.5), Some("F#m"), Some(2024)));
     assert_eq!((track.duration_ms, play.comment.as_deref()), (Some(241_000), Some("peak time")));
     assert!(play.started_ms.is_some());
+    assert_eq!(play.picture, Some(dir.path().join("rekordbox/share/PIONEER/Artwork/1.jpg")));
     // Put into the database, and a log that begins again.
     writer.run("pragma wal_checkpoint(truncate)");
     writer.plays(2);
     let second = source.hears("Nova Harbor – Low Sun").await;
     assert_eq!((second.track.bpm, second.track.duration_ms), (None, None));
+    assert_eq!(second.picture, None, "nothing outside of its folder is read");
     // Analysed later.
     writer.run("update djmdContent set BPM = 12600 where ID = '2'");
     let again = source.hears("Nova Harbor – Low Sun").await;

@@ -8,7 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use config::clock::now_ms;
-use pairing::{Answer, Ask, Floor, Granted, Outcome, Reveal, ServerSide, V};
+use pairing::{Agreement, Answer, Ask, Floor, Granted, Hex32, Outcome, Reveal, ServerSide, V};
 use protocol::{DeskId, EventId};
 use ring::hmac;
 use serde::de::DeserializeOwned;
@@ -51,6 +51,16 @@ impl Pairings {
     fn derived(&self, what: &str, id: Uuid) -> [u8; 32] {
         let signed = hmac::sign(&self.key, format!("{what} {id}").as_bytes());
         signed.as_ref().try_into().expect("HMAC with SHA-256 has 32 bytes")
+    }
+
+    /// What we and a desk have in common, if this is the key that it committed to.
+    fn agree(&self, id: Uuid, pairing: &Pairing, key: Hex32) -> Result<Agreement, Problem> {
+        let commitment = pairing.commitment.parse().map_err(|_| Problem::NotFound)?;
+        let ask = Ask { v: V, desk: pairing.desk.clone(), name: pairing.name.clone(), commitment };
+        self.half(id).agree(id, &self.event, &ask, &Reveal { v: V, key }).map_err(|refused| {
+            tracing::warn!(desk = %pairing.desk, "a pairing was refused: {refused}");
+            Problem::BadRequest("This is not the key that was committed to. Begin anew.")
+        })
     }
 
     /// The desk that asks under this id, unless it is of another event.
@@ -173,9 +183,7 @@ pub(super) async fn reveal(
     let reveal: Reveal = read(&parts.headers, body).await?;
     let pairings = &app.pairings;
     let (id, pairing) = pairings.known(&id).await?;
-    let commitment = pairing.commitment.parse().map_err(|_| Problem::NotFound)?;
-    let ask = Ask { v: V, desk: pairing.desk.clone(), name: pairing.name.clone(), commitment };
-    match pairings.half(id).agree(id, &pairings.event, &ask, &reveal) {
+    match pairings.agree(id, &pairing, reveal.key) {
         Ok(agreed) => {
             let (key, code) = (reveal.key.to_string(), agreed.code().to_string());
             let is_first = pairings.store.reveal_pairing(&pairing.id, &key, &code).await.map_err(away)?;
@@ -185,10 +193,9 @@ pub(super) async fn reveal(
             }
             Ok((StatusCode::NO_CONTENT, no_store()).into_response())
         }
-        Err(refused) => {
-            tracing::warn!(desk = %pairing.desk, "a pairing was refused: {refused}");
+        Err(problem) => {
             pairings.store.drop_pairing(&pairing.id).await.map_err(away)?;
-            Err(Problem::BadRequest("This is not the key that was committed to. Begin anew."))
+            Err(problem)
         }
     }
 }
@@ -201,11 +208,7 @@ pub(super) async fn outcome(State(app): State<App>, Path(id): Path<String>) -> R
     let outcome = match (&pairing.granted, &pairing.desk_key) {
         (Some(grant), Some(desk_key)) => {
             let key = desk_key.parse().map_err(|_| Problem::NotFound)?;
-            let commitment = pairing.commitment.parse().map_err(|_| Problem::NotFound)?;
-            let ask = Ask { v: V, desk: pairing.desk.clone(), name: pairing.name.clone(), commitment };
-            let reveal = Reveal { v: V, key };
-            let agreed = pairings.half(id).agree(id, &pairings.event, &ask, &reveal);
-            let agreed = agreed.map_err(|_| Problem::NotFound)?;
+            let agreed = pairings.agree(id, &pairing, key)?;
             let views = app.hub.views();
             if views.is_empty() {
                 return Err(Problem::Starting);

@@ -23,13 +23,15 @@ const DATABASE: &str = "master.db";
 const OPTIONS_BYTES_MAX: u64 = 256 * 1024;
 /// More than a night.
 const ROWS_MAX: usize = 256;
+/// Where the pictures are, beside the database.
+const SHARE: &str = "share";
 const KEY_DIGITS: usize = 64;
 
 const NEWEST: &str = "
 select h.ID as row, h.created_at as added,
     c.Title as title, a.Name as artist, l.Name as album, g.Name as genre, k.ScaleName as key,
     c.ReleaseYear as year, c.BPM / 100.0 as bpm, c.Length as length, c.Commnt as comment,
-    c.FolderPath as location, c.FileSize as filesize
+    c.FolderPath as location, c.FileSize as filesize, c.ImagePath as image
 from djmdSongHistory h
 join djmdContent c on c.ID = h.ContentID
 left join djmdArtist a on a.ID = c.ArtistID
@@ -117,22 +119,23 @@ impl Files for Rekordbox {
 
     fn look(&mut self, now_ms: i64, _: bool) -> io::Result<Looked> {
         let database = self.database.as_mut().map_err(|why| io::Error::other(*why))?;
-        let plays = database.read(now_ms, newest)?;
+        let share = self.folder.join(SHARE);
+        let plays = database.read(now_ms, |connection| newest(connection, &share))?;
         let news = plays.map(|plays| self.rows.news(now_ms, plays)).unwrap_or_default();
         Ok(Looked::plays(news, database.wake_ms()))
     }
 }
 
 /// The newest plays, oldest first.
-fn newest(connection: &Connection) -> rusqlite::Result<Vec<Observation>> {
+fn newest(connection: &Connection, share: &Path) -> rusqlite::Result<Vec<Observation>> {
     let mut newest = connection.prepare(NEWEST)?;
-    let rows = newest.query_map([ROWS_MAX as i64], |row| Ok(play(row)))?;
+    let rows = newest.query_map([ROWS_MAX as i64], |row| Ok(play(row, share)))?;
     let mut plays = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     plays.reverse();
     Ok(plays)
 }
 
-fn play(row: &Row<'_>) -> Observation {
+fn play(row: &Row<'_>, share: &Path) -> Observation {
     let id = sqlite::text(row, "row").unwrap_or_default();
     let added = sqlite::text(row, "added").unwrap_or_default();
     let mut play = Observation::new(SourceKind::Rekordbox, format!("{id}|{added}"));
@@ -140,6 +143,9 @@ fn play(row: &Row<'_>) -> Observation {
     play.track.key = sqlite::text(row, "key");
     play.location = sqlite::text(row, "location").map(Location::Path);
     play.file_bytes = sqlite::bytes(row, "filesize");
+    // It begins with a slash, and names a file below that folder.
+    let image = sqlite::text(row, "image").filter(|image| !image.split(['/', '\\']).any(|part| part == ".."));
+    play.picture = image.map(|image| share.join(image.trim_start_matches(['/', '\\'])));
     play.started_ms = sqlite::moment_ms(row, "added");
     play.named()
 }

@@ -268,7 +268,7 @@ impl Deck {
         let track = self.track.clone();
         // The artist may be told later.
         let key = format!("{}|{}", self.ejected, track.title.as_ref().or(track.artist.as_ref())?);
-        Some(Sound { track, location: None, comment: None, level, key })
+        Some(Sound { level, key, ..Sound::of(track) })
     }
 }
 
