@@ -198,13 +198,20 @@ impl Session {
 
     /// Clicks the item that begins so, as soon as it can be clicked.
     pub async fn clicks(&self, label: &str) {
-        let item = self.item(label).await;
-        let menu = self.proxy("/MenuBar", "com.canonical.dbusmenu").await;
-        let clicked = (item.id, "clicked", Value::from(0i32), 0u32);
-        if let Err(error) = menu.call::<_, _, ()>("Event", &clicked).await {
-            // "Quit" is quicker than its answer.
-            assert!(error.to_string().contains("without replying"), "{error}");
-        }
+        wait::until(&format!("{label} to be clicked"), || async {
+            let item = self.item(label).await;
+            let menu = self.proxy("/MenuBar", "com.canonical.dbusmenu").await;
+            let clicked = (item.id, "clicked", Value::from(0i32), 0u32);
+            match menu.call::<_, _, ()>("Event", &clicked).await.map_err(|error| error.to_string()) {
+                // The menu was made anew after we had looked at it; a panel looks again, too.
+                Err(error) if error.contains("id not found") => Err(error),
+                // "Quit" is quicker than its answer.
+                Err(error) if error.contains("without replying") => Ok(()),
+                Err(error) => panic!("{error}"),
+                Ok(()) => Ok(()),
+            }
+        })
+        .await;
     }
 }
 
