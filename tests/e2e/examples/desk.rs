@@ -40,13 +40,12 @@ async fn main() {
     command.args(["publisher", "--headless", "--source", "virtualdj", "--path", &home, "--server", &server]);
     let program = Program::start(command, &laptop, "publisher");
     let topic = "pika/v1/tonight/main/desk/booth/play";
-    let reader = process::add_token(&hall, &database, "reader", &["service"]);
-    let told = Subscriber::start(&pika.mqtt, &["-t", topic, "-F", "%U %p", "-u", "reader", "-P", &reader]);
     wait::until("the desk to be connected", || async {
         let log = program.log();
-        if log.contains("reading") && log.contains("connected") { Ok(()) } else { Err(log) }
+        if log.contains("reading") && log.contains("connected to the broker") { Ok(()) } else { Err(log) }
     })
     .await;
+    let told = Subscriber::start(&pika.mqtt, &["-t", topic, "-F", "%U %p", "-u", "booth", "-P", &token]);
 
     let mut times = Vec::new();
     for round in 0..ROUNDS {
