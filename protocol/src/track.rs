@@ -56,6 +56,20 @@ impl Track {
         }
     }
 
+    /// Adds what another description of the same track knows beyond this one. What is known already is never changed.
+    pub fn complete(&mut self, more: Self) {
+        self.artist = self.artist.take().or(more.artist);
+        self.title = self.title.take().or(more.title);
+        self.remix = self.remix.take().or(more.remix);
+        self.album = self.album.take().or(more.album);
+        self.genre = self.genre.take().or(more.genre);
+        self.year = self.year.or(more.year);
+        self.bpm = self.bpm.or(more.bpm);
+        self.key = self.key.take().or(more.key);
+        self.duration_ms = self.duration_ms.or(more.duration_ms);
+        self.cover = self.cover.or(more.cover);
+    }
+
     /// Title with the remix in brackets, unless the title says it already.
     ///
     /// ```

@@ -134,20 +134,13 @@ impl Learned {
     /// Fills what is not known of the track. What the DJ's program said stays; only the name of a file gives way to a
     /// title. Returns whether anything is new.
     pub fn fill(&self, track: &mut Track, is_named: &mut bool) -> bool {
-        let (before, file) = (track.clone(), self.track.clone());
+        let (before, mut file) = (track.clone(), self.track.clone());
         if *is_named && file.title.is_some() {
-            (track.title, track.artist, *is_named) = (file.title, file.artist.or(track.artist.take()), false);
-        } else {
-            track.title = track.title.take().or(file.title);
-            track.artist = track.artist.take().or(file.artist);
+            track.title = file.title.take();
+            track.artist = file.artist.take().or(track.artist.take());
+            *is_named = false;
         }
-        track.album = track.album.take().or(file.album);
-        track.genre = track.genre.take().or(file.genre);
-        track.year = track.year.or(file.year);
-        track.bpm = track.bpm.or(file.bpm);
-        track.key = track.key.take().or(file.key);
-        track.duration_ms = track.duration_ms.or(file.duration_ms);
-        track.cover = track.cover.or(file.cover);
+        track.complete(file);
         *track != before
     }
 }

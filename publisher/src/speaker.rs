@@ -210,15 +210,11 @@ impl Speakers {
 impl Remembered {
     /// The play under its own name, with what only the other source knows; nothing if that is nothing.
     fn completed(&mut self, other: Observation) -> Option<Observation> {
-        let (has, more) = (&mut self.track, other.track);
-        let before = has.clone();
-        has.album = has.album.take().or(more.album);
-        has.genre = has.genre.take().or(more.genre);
-        has.year = has.year.or(more.year);
-        has.bpm = has.bpm.or(more.bpm);
-        has.key = has.key.take().or(more.key);
-        has.duration_ms = has.duration_ms.or(more.duration_ms);
-        (*has != before).then(|| Observation {
+        let before = self.track.clone();
+        // Under which name it is told, its first source has said.
+        let unnamed = Track { artist: None, title: None, remix: None, cover: None, ..other.track };
+        self.track.complete(unnamed);
+        (self.track != before).then(|| Observation {
             source: self.source,
             identity: self.identity.clone(),
             track: self.track.clone(),

@@ -97,11 +97,7 @@ impl Djuced {
             .database
             .ask(|connection| connection.query_row(NAMED, [title, artist], |row| Ok(track(row))).optional());
         let Some(known) = known.flatten() else { return };
-        play.track.album = play.track.album.take().or(known.track.album);
-        play.track.genre = known.track.genre;
-        play.track.year = known.track.year;
-        play.track.bpm = known.track.bpm;
-        play.track.duration_ms = known.track.duration_ms;
+        play.track.complete(known.track);
         play.comment = known.comment;
         play.location = known.location;
     }

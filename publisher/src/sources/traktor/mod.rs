@@ -117,7 +117,7 @@ impl Collection {
 
     fn entry(&self, track: &Track) -> io::Result<Option<Entry>> {
         let Some(Indexed { path, index, .. }) = &self.indexed else { return Ok(None) };
-        index.entry(&mut File::open(path)?, track.artist.as_deref(), track.title.as_deref())
+        index.entry(&mut File::open(path)?, track)
     }
 }
 
@@ -142,13 +142,7 @@ fn numbers(name: &str) -> Vec<u32> {
 impl Entry {
     /// Adds what the sender did not say. What it said is never changed.
     pub(super) fn fill(&self, sound: &mut Sound) {
-        let track = &mut sound.track;
-        track.album = track.album.take().or_else(|| self.album.clone());
-        track.genre = track.genre.take().or_else(|| self.genre.clone());
-        track.year = track.year.or(self.year);
-        track.bpm = track.bpm.or(self.bpm);
-        track.key = track.key.take().or_else(|| self.key.clone());
-        track.duration_ms = track.duration_ms.or(self.duration_ms);
+        sound.track.complete(self.track.clone());
         sound.comment = sound.comment.take().or_else(|| self.comment.clone());
         sound.location = sound.location.take().or_else(|| self.location.clone());
     }
@@ -195,7 +189,7 @@ mod tests {
         };
         let mut bpm = |title: &str| {
             collection.renew()?;
-            collection.entry(&track(title)).map(|entry| entry.and_then(|entry| entry.bpm))
+            collection.entry(&track(title)).map(|entry| entry.and_then(|entry| entry.track.bpm))
         };
         assert!(bpm("Glass Tide").is_err(), "there is none yet");
         let path = dir.path().join(COLLECTION);

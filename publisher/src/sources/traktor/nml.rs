@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Seek, SeekFrom};
 
+use protocol::Track;
 use quick_xml::events::{BytesStart, Event};
 
 use crate::sources::observation::Location;
@@ -29,14 +30,8 @@ pub struct Index {
 /// What the collection says of one track.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Entry {
-    pub artist: Option<String>,
-    pub title: Option<String>,
-    pub album: Option<String>,
-    pub genre: Option<String>,
-    pub year: Option<u16>,
-    pub bpm: Option<f64>,
-    pub key: Option<String>,
-    pub duration_ms: Option<i64>,
+    pub track: Track,
+    /// For the rules, and never told.
     pub comment: Option<String>,
     pub location: Option<Location>,
 }
@@ -46,7 +41,7 @@ impl Index {
     pub fn of(nml: impl Read) -> Self {
         let mut index = Self::default();
         entries(nml, |at, entry| {
-            if let Some(name) = name(entry.artist.as_deref(), entry.title.as_deref()) {
+            if let Some(name) = name(&entry.track) {
                 index.entries.entry(name).or_insert(at);
             }
             index.entries.len() < ENTRIES_MAX
@@ -63,17 +58,16 @@ impl Index {
         self.entries.is_empty()
     }
 
-    /// The entry of that artist and title, whatever their case.
+    /// The entry of the track's artist and title, whatever their case.
     ///
     /// # Errors
     /// The collection cannot be read.
     pub fn entry(
         &self,
         nml: &mut (impl Read + Seek),
-        artist: Option<&str>,
-        title: Option<&str>,
+        track: &Track,
     ) -> io::Result<Option<Entry>> {
-        let Some(wanted) = name(artist, title) else { return Ok(None) };
+        let Some(wanted) = name(track) else { return Ok(None) };
         let Some(&at) = self.entries.get(&wanted) else { return Ok(None) };
         nml.seek(SeekFrom::Start(at))?;
         let mut bytes = Vec::new();
@@ -83,19 +77,19 @@ impl Index {
             first = Some(entry);
             false
         });
-        Ok(first.filter(|entry| name(entry.artist.as_deref(), entry.title.as_deref()) == Some(wanted)))
+        Ok(first.filter(|entry| name(&entry.track) == Some(wanted)))
     }
 }
 
 /// Artist and title in one spelling. A title is needed: an artist alone names no track.
-fn name(artist: Option<&str>, title: Option<&str>) -> Option<u64> {
+fn name(track: &Track) -> Option<u64> {
     let spelled = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-    let title = spelled(title?);
+    let title = spelled(track.title.as_deref()?);
     if title.is_empty() {
         return None;
     }
     let mut hasher = DefaultHasher::new();
-    (spelled(artist.unwrap_or_default()), title).hash(&mut hasher);
+    (spelled(track.artist.as_deref().unwrap_or_default()), title).hash(&mut hasher);
     Some(hasher.finish())
 }
 
@@ -134,8 +128,8 @@ fn entry(tag: &BytesStart<'_>) -> Entry {
     let mut entry = Entry::default();
     for (name, value) in values(tag) {
         match name.as_str() {
-            "ARTIST" => entry.artist = decode::field(&value),
-            "TITLE" => entry.title = decode::field(&value),
+            "ARTIST" => entry.track.artist = decode::field(&value),
+            "TITLE" => entry.track.title = decode::field(&value),
             _ => {}
         }
     }
@@ -144,29 +138,30 @@ fn entry(tag: &BytesStart<'_>) -> Entry {
 
 fn fact(entry: &mut Entry, tag: &BytesStart<'_>) {
     let values = values(tag);
+    let track = &mut entry.track;
     let value = |name: &str| {
         let found = values.iter().find(|(key, _)| key == name);
         found.and_then(|(_, value)| decode::field(value))
     };
     match tag.name().as_ref() {
-        "ALBUM" => entry.album = value("TITLE"),
+        "ALBUM" => track.album = value("TITLE"),
         "LOCATION" => {
             entry.location = value("FILE").map(|file| location(value("VOLUME"), value("DIR"), &file))
         }
         "INFO" => {
-            entry.genre = value("GENRE");
+            track.genre = value("GENRE");
             entry.comment = value("COMMENT");
-            entry.year = value("RELEASE_DATE").and_then(|date| decode::year(&date));
-            entry.key = entry.key.take().or_else(|| value("KEY").map(|key| named_key(&key)));
+            track.year = value("RELEASE_DATE").and_then(|date| decode::year(&date));
+            track.key = track.key.take().or_else(|| value("KEY").map(|key| named_key(&key)));
             let seconds = value("PLAYTIME_FLOAT").or_else(|| value("PLAYTIME"));
-            entry.duration_ms = seconds.and_then(|seconds| playlist::seconds_as_ms(&seconds));
+            track.duration_ms = seconds.and_then(|seconds| playlist::seconds_as_ms(&seconds));
         }
-        "TEMPO" => entry.bpm = value("BPM").and_then(|bpm| tempo(&bpm)),
+        "TEMPO" => track.bpm = value("BPM").and_then(|bpm| tempo(&bpm)),
         "MUSICAL_KEY" => {
             let key = value("VALUE").and_then(|number| number.parse::<usize>().ok());
             // What Traktor measured or the DJ chose beats what stands in the file's tags.
             if let Some(key) = key.and_then(|number| KEYS.get(number)) {
-                entry.key = Some((*key).to_owned());
+                track.key = Some((*key).to_owned());
             }
         }
         _ => {}
@@ -224,9 +219,12 @@ mod tests {
 
     #[track_caller]
     fn looked_up(nml: &[u8], artist: &str, title: &str) -> Option<Entry> {
-        let artist = Some(artist).filter(|artist| !artist.is_empty());
-        let index = Index::of(nml);
-        index.entry(&mut Cursor::new(nml), artist, Some(title)).expect("memory can be read")
+        Index::of(nml).entry(&mut Cursor::new(nml), &named(artist, title)).expect("memory can be read")
+    }
+
+    fn named(artist: &str, title: &str) -> Track {
+        let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        Track { artist: text(artist), title: text(title), ..Track::default() }
     }
 
     #[test]
@@ -236,14 +234,15 @@ mod tests {
         assert_eq!(
             entry,
             Entry {
-                artist: text("Nova Harbor"),
-                title: text("Glass Tide"),
-                album: text("Shore & Sea"),
-                genre: text("House"),
-                year: Some(2024),
-                bpm: Some(124.0),
-                key: text("F#m"),
-                duration_ms: Some(241_622),
+                track: Track {
+                    album: text("Shore & Sea"),
+                    genre: text("House"),
+                    year: Some(2024),
+                    bpm: Some(124.0),
+                    key: text("F#m"),
+                    duration_ms: Some(241_622),
+                    ..named("Nova Harbor", "Glass Tide")
+                },
                 comment: text("peak time"),
                 location: Some(Location::Path(
                     "/Volumes/Macintosh HD/Users/dj/Music/Glass Tide.mp3".to_owned()
@@ -251,7 +250,7 @@ mod tests {
             }
         );
         // Of copies the first; without analysis what stands in the tags.
-        assert_eq!(looked_up(MAC, "", "white label 03").expect("it is there").key.as_deref(), Some("Ebm"));
+        assert_eq!(looked_up(MAC, "", "white label 03").expect("it is there").track.key.as_deref(), Some("Ebm"));
         assert_eq!(looked_up(MAC, "Somebody", "Glass Tide"), None);
         assert_eq!(looked_up(MAC, "Nova Harbor", ""), None);
     }
@@ -261,7 +260,8 @@ mod tests {
         let entry = looked_up(WINDOWS, "Søren Åkerblom", "Bølge (Kilo Remix)").expect("it is there");
         let path = r"F:\Musik\Søren Åkerblom - Bølge.mp3";
         assert_eq!(entry.location, Some(Location::Path(path.to_owned())));
-        assert_eq!((entry.bpm, entry.duration_ms, entry.key), (None, Some(198_000), None));
+        let track = entry.track;
+        assert_eq!((track.bpm, track.duration_ms, track.key), (None, Some(198_000), None));
         // One byte of another encoding spoils its own letter.
         assert!(looked_up(WINDOWS, "Bj?rk", "Joga").is_some());
         assert!(looked_up(WINDOWS, "Kilo", "Night").is_some(), "what follows is read");
@@ -270,11 +270,11 @@ mod tests {
 
     #[test]
     fn keys_by_their_names() {
-        let named = |keys: [&str; 12]| keys.map(named_key).join(" ");
+        let by_name = |keys: [&str; 12]| keys.map(named_key).join(" ");
         let major = ["1d", "2d", "3d", "4d", "5d", "6d", "7d", "8d", "9d", "10d", "11d", "12d"];
-        assert_eq!(named(major), "C G D A E B F# Db Ab Eb Bb F");
+        assert_eq!(by_name(major), "C G D A E B F# Db Ab Eb Bb F");
         let minor = ["1m", "2m", "3m", "4m", "5m", "6m", "7m", "8m", "9m", "10m", "11m", "12m"];
-        assert_eq!(named(minor), "Am Em Bm F#m C#m G#m Ebm Bbm Fm Cm Gm Dm");
+        assert_eq!(by_name(minor), "Am Em Bm F#m C#m G#m Ebm Bbm Fm Cm Gm Dm");
         for key in ["Am", "8A", "0d", "13m", "99999999999999999999m", "m", "Dbm"] {
             assert_eq!(named_key(key), key);
         }
@@ -292,8 +292,7 @@ mod tests {
         let index = Index::of(MAC);
         let newer = String::from_utf8_lossy(MAC).replace("Tide\" ARTIST", "Tides\" ARTIST");
         let mut newer = Cursor::new(newer.into_bytes());
-        let found =
-            index.entry(&mut newer, Some("Nova Harbor"), Some("Glass Tide")).expect("memory can be read");
+        let found = index.entry(&mut newer, &named("Nova Harbor", "Glass Tide")).expect("memory can be read");
         assert_eq!(found, None);
     }
 

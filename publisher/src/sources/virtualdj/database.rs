@@ -9,6 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use protocol::Track;
 use quick_xml::events::{BytesStart, Event};
 
 use crate::sources::observation::{Location, Observation};
@@ -31,15 +32,8 @@ pub struct Index {
 pub struct Song {
     pub path: String,
     pub file_bytes: Option<u64>,
-    pub artist: Option<String>,
-    pub title: Option<String>,
-    pub remix: Option<String>,
-    pub album: Option<String>,
-    pub genre: Option<String>,
-    pub year: Option<u16>,
-    pub bpm: Option<f64>,
-    pub key: Option<String>,
-    pub duration_ms: Option<i64>,
+    pub track: Track,
+    /// For the rules, and never told.
     pub comment: Option<String>,
 }
 
@@ -49,7 +43,7 @@ impl Index {
         let mut index = Self::default();
         songs(xml, |at, song| {
             index.by_path.entry(hash(&one_spelling(&song.path))).or_default().push(at);
-            if let Some(key) = size_and_title(song.file_bytes, song.title.as_deref()) {
+            if let Some(key) = size_and_title(song.file_bytes, song.track.title.as_deref()) {
                 index.by_size_and_title.insert(key, at);
             }
             true
@@ -85,27 +79,19 @@ impl Index {
         let Some(key) = size_and_title(file_bytes, title) else { return Ok(None) };
         let Some(&at) = self.by_size_and_title.get(&key) else { return Ok(None) };
         let song = song_at(xml, at)?;
-        Ok(song.filter(|song| size_and_title(song.file_bytes, song.title.as_deref()) == Some(key)))
+        Ok(song.filter(|song| size_and_title(song.file_bytes, song.track.title.as_deref()) == Some(key)))
     }
 }
 
 impl Song {
     /// Fills what the observation does not know. What the DJ's program said is never changed.
     pub fn fill(self, observation: &mut Observation) {
-        let track = &mut observation.track;
-        if observation.is_named && self.title.is_some() {
+        if observation.is_named && self.track.title.is_some() {
             // A name of a file is worth less than what the library says.
-            (track.artist, track.title, observation.is_named) = (self.artist.clone(), None, false);
+            let track = &mut observation.track;
+            (track.artist, track.title, observation.is_named) = (None, None, false);
         }
-        track.artist = track.artist.take().or(self.artist);
-        track.title = track.title.take().or(self.title);
-        track.remix = track.remix.take().or(self.remix);
-        track.album = track.album.take().or(self.album);
-        track.genre = track.genre.take().or(self.genre);
-        track.year = track.year.or(self.year);
-        track.bpm = track.bpm.or(self.bpm);
-        track.key = track.key.take().or(self.key);
-        track.duration_ms = track.duration_ms.or(self.duration_ms);
+        observation.track.complete(self.track);
         observation.comment = observation.comment.take().or(self.comment);
     }
 }
@@ -201,20 +187,21 @@ fn song(tag: &BytesStart<'_>) -> Song {
 }
 
 fn tags(song: &mut Song, tag: &BytesStart<'_>) {
+    let track = &mut song.track;
     let of_tags = tag.name().as_ref() == "Tags";
     for (name, value) in values(tag) {
         let Some(value) = decode::field(&value) else { continue };
         match (tag.name().as_ref(), name.as_str()) {
-            ("Tags", "Author") => song.artist = Some(value),
-            ("Tags", "Title") => song.title = Some(value),
-            ("Tags", "Remix") => song.remix = Some(value),
-            ("Tags", "Album") => song.album = Some(value),
-            ("Tags", "Genre") => song.genre = Some(value),
-            ("Tags", "Year") => song.year = value.parse().ok(),
-            ("Infos", "SongLength") => song.duration_ms = playlist::seconds_as_ms(&value),
+            ("Tags", "Author") => track.artist = Some(value),
+            ("Tags", "Title") => track.title = Some(value),
+            ("Tags", "Remix") => track.remix = Some(value),
+            ("Tags", "Album") => track.album = Some(value),
+            ("Tags", "Genre") => track.genre = Some(value),
+            ("Tags", "Year") => track.year = value.parse().ok(),
+            ("Infos", "SongLength") => track.duration_ms = playlist::seconds_as_ms(&value),
             // What the DJ wrote into the tags beats what the program measured, in whichever order they stand.
-            ("Tags" | "Scan", "Bpm") if of_tags || song.bpm.is_none() => song.bpm = bpm(&value).or(song.bpm),
-            ("Tags" | "Scan", "Key") if of_tags || song.key.is_none() => song.key = Some(value),
+            ("Tags" | "Scan", "Bpm") if of_tags || track.bpm.is_none() => track.bpm = bpm(&value).or(track.bpm),
+            ("Tags" | "Scan", "Key") if of_tags || track.key.is_none() => track.key = Some(value),
             _ => {}
         }
     }
@@ -260,18 +247,18 @@ mod tests {
         let index = Index::of(xml);
         let (size, title) = size_and_title.unzip();
         let song = index.song(&mut Cursor::new(xml), path, size, title).expect("memory can be read");
-        assert_eq!(song.as_ref().and_then(|song| song.title.as_deref()), expected);
+        assert_eq!(song.as_ref().and_then(|song| song.track.title.as_deref()), expected);
         song
     }
 
     #[test]
     fn v20_a_song_of_a_file_without_end() {
         let song = check(V20, PATH, None, Some("Glass Tide")).expect("it is there");
-        assert_eq!(song.bpm, Some(124.0));
-        assert_eq!(song.key.as_deref(), Some("F#m"));
+        assert_eq!(song.track.bpm, Some(124.0));
+        assert_eq!(song.track.key.as_deref(), Some("F#m"));
         assert_eq!(song.comment.as_deref(), Some("peak time"));
         assert_eq!(
-            (song.album.as_deref(), song.year, song.duration_ms),
+            (song.track.album.as_deref(), song.track.year, song.track.duration_ms),
             (Some("Shore"), Some(2024), Some(241_622))
         );
     }
@@ -311,6 +298,6 @@ mod tests {
     fn tags_beat_measurements_and_entities_are_decoded() {
         let xml = br#"<Song FilePath="C:\A &amp; B.mp3"><Scan Bpm="0.5" Key="1A"/><Tags Title="A &amp; B" Bpm="100" Key="Am"/></Song>"#;
         let song = check(xml, r"C:\A & B.mp3", None, Some("A & B")).expect("it is there");
-        assert_eq!((song.bpm, song.key.as_deref()), (Some(100.0), Some("Am")));
+        assert_eq!((song.track.bpm, song.track.key.as_deref()), (Some(100.0), Some("Am")));
     }
 }
