@@ -35,7 +35,7 @@ use crate::polls::{Polls, Shown};
 use crate::requests::Requests;
 use crate::settings::{EventSettings, Settings};
 use crate::skew::Skew;
-use crate::standing::{RENEW_EVERY, Restored, RestoredFloor, Standing, take_up};
+use crate::standing::{RENEW_EVERY, Restored, RestoredFloor, Standing, changed, take_up};
 use crate::voices::{ROWS_MAX, Voices};
 
 /// How long archive and desks may take to answer at the start before floors are published without them.
@@ -57,6 +57,9 @@ const DESK_NOTED_EVERY_MS: i64 = 60_000;
 /// Messages taken in before transactions and the clock get their turn.
 const TURN_MESSAGES: usize = 256;
 
+/// How often the database is asked whether the event has other floors or another name.
+const DIRECTORY_EVERY_MS: i64 = 3_000;
+
 const DAY_MS: i64 = 86_400_000;
 const FOLD_EVERY_MS: i64 = DAY_MS;
 
@@ -69,13 +72,33 @@ const WEBAPPS_MAX: usize = 64;
 /// # Errors
 /// The schema cannot be migrated, or TLS to the broker cannot be set up.
 pub async fn run(
-    event: EventSettings,
+    mut event: EventSettings,
     settings: Settings,
     store: Store,
     broker: BrokerUrl,
     health: Health,
     stop: Stop,
 ) -> anyhow::Result<()> {
+    let health =
+        Needs { broker: health.part("archiver to broker"), database: health.part("archiver to database") };
+    // Floors change a few times a year. To begin anew is what we can do at any moment anyway, and loses nothing.
+    while let Some(changed) = serve(&event, &settings, &store, &broker, &health, &stop).await? {
+        let floors: Vec<&str> = changed.floors.iter().map(|floor| floor.id.as_str()).collect();
+        tracing::info!(floors = floors.join(","), "the event has changed");
+        event = event.as_in(changed);
+    }
+    Ok(())
+}
+
+/// Serves the event as it is now, until stopped or until it is another one in the database.
+async fn serve(
+    event: &EventSettings,
+    settings: &Settings,
+    store: &Store,
+    broker: &BrokerUrl,
+    health: &Needs,
+    stop: &Stop,
+) -> anyhow::Result<Option<store::Event>> {
     let floors: Vec<FloorAddress> =
         event.floors.iter().map(|floor| FloorAddress::new(event.id.clone(), floor.id.clone())).collect();
     let mut subscriptions =
@@ -90,15 +113,14 @@ pub async fn run(
     }
     // Two archivers must not take each other's connection for their own.
     let client_id = format!("archiver-{}-{:08x}", event.id, seed() >> 32);
-    let options = bus::Options { url: broker, client_id, subscriptions, will: None };
+    let options = bus::Options { url: broker.clone(), client_id, subscriptions, will: None };
     // Our own token: last words are said after the loop has ended.
     let bus_stop = Stop::new();
     let (bus, mut inbox) = bus::open(options, bus_stop.clone())?;
 
     let (done_sender, mut done) = mpsc::channel(4);
-    let needs =
-        Needs { broker: health.part("archiver to broker"), database: health.part("archiver to database") };
-    let mut archiver = Archiver::new(event, &settings, floors, bus, store, done_sender, needs);
+    let mut archiver =
+        Archiver::new(event.clone(), settings, floors, bus, store.clone(), done_sender, health.clone());
     archiver.wait_for_our_turn();
     let mut renewing = tokio::time::interval(RENEW_EVERY);
     renewing.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -123,18 +145,27 @@ pub async fn run(
             _ = renewing.tick() => archiver.renew(),
             () = stop.cancelled() => break,
         }
+        if archiver.directory.is_some() {
+            break;
+        }
         archiver.store_next();
     }
     archiver.finish(&mut done).await;
+    let changed = archiver.directory.take();
+    if let Some(changed) = &changed {
+        archiver.clear_floors_but(changed);
+    }
     bus_stop.cancel();
     while inbox.next().await.is_some() {}
-    Ok(())
+    Ok(changed)
 }
 
 /// What background work brings back.
 #[derive(Debug)]
 pub(crate) enum Finished {
     Restored(Box<Restored>),
+    /// The event is another one in the database than it is for us.
+    Directory(store::Event),
     /// Another archiver has the lease.
     Another,
     /// The database is away, and was since we began to wait for our turn.
@@ -192,10 +223,15 @@ struct Archiver {
     refused_logged_ms: i64,
     keep_reactions_days: Option<u32>,
     folded_ms: i64,
+    /// When the database was last asked what the event is.
+    directory_asked_ms: i64,
+    /// What it has become.
+    directory: Option<store::Event>,
     health: Needs,
 }
 
 /// What has to be there for the archive to be kept.
+#[derive(Clone)]
 struct Needs {
     broker: Part,
     database: Part,
@@ -307,6 +343,8 @@ impl Archiver {
             refused_logged_ms: 0,
             keep_reactions_days: settings.keep_reactions_days,
             folded_ms: 0,
+            directory_asked_ms: now_ms(),
+            directory: None,
             health,
             event,
         }
@@ -317,6 +355,44 @@ impl Archiver {
         let floors = self.floors.keys().cloned().collect();
         let (event, health) = (self.event.clone(), self.health.database.clone());
         tokio::spawn(take_up(self.store.clone(), event, floors, health, self.done.clone()));
+    }
+
+    /// Asks the database now and then whether the event is still what it is for us.
+    fn ask_for_directory(&mut self, now_ms: i64) {
+        if now_ms - self.directory_asked_ms < DIRECTORY_EVERY_MS {
+            return;
+        }
+        self.directory_asked_ms = now_ms;
+        let (store, done, ours) = (self.store.clone(), self.done.clone(), self.event.directory());
+        tokio::spawn(async move {
+            // While it is away, nothing changes.
+            if let Ok(events) = store.events().await
+                && let Some(changed) = changed(&ours, events)
+            {
+                let _ = done.send(Finished::Directory(changed)).await;
+            }
+        });
+    }
+
+    /// A floor that is closed leaves nothing behind on the bus.
+    fn clear_floors_but(&self, event: &store::Event) {
+        if !self.standing.speaks(Instant::now()) {
+            return;
+        }
+        let closed =
+            self.floors.keys().filter(|address| event.floors.iter().all(|floor| floor.id != address.floor));
+        for address in closed {
+            let whole = [
+                FloorTopic::Now,
+                FloorTopic::History,
+                FloorTopic::Reactions,
+                FloorTopic::Announcement,
+                FloorTopic::Poll,
+            ];
+            for about in whole.into_iter().chain(NowField::ALL.map(FloorTopic::NowField)) {
+                self.bus.keep(address.topic(about), String::new());
+            }
+        }
     }
 
     /// Another archiver has taken over. What is not stored is with the desks still.
@@ -668,6 +744,7 @@ impl Archiver {
         let now_ms = now_ms();
         self.ask_for_desks(now_ms);
         self.fold_old_reactions(now_ms);
+        self.ask_for_directory(now_ms);
         let addresses: Vec<FloorAddress> = self.floors.keys().cloned().collect();
         for address in addresses {
             if let Some(live) = self.floors.get_mut(&address) {
@@ -853,6 +930,7 @@ impl Archiver {
         let now_ms = now_ms();
         match finished {
             Finished::Restored(restored) => self.restore(*restored, now_ms),
+            Finished::Directory(event) => self.directory = Some(event),
             Finished::Another => match &self.standing {
                 Standing::Waiting { knows_another: true } => {}
                 // What came meanwhile is for whoever has the lease.

@@ -19,6 +19,32 @@ pub struct EventSettings {
     pub web_url: Option<String>,
 }
 
+impl EventSettings {
+    /// As the database knows it.
+    pub fn directory(&self) -> store::Event {
+        let floor = |floor: &FloorSettings| store::Floor { id: floor.id.clone(), name: floor.name.clone() };
+        store::Event {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            time_zone: self.time_zone.clone(),
+            accent: self.accent.clone(),
+            floors: self.floors.iter().map(floor).collect(),
+        }
+    }
+
+    /// The same, but for what the database says of it.
+    pub(crate) fn as_in(self, event: store::Event) -> Self {
+        let floor = |floor: store::Floor| FloorSettings { id: floor.id, name: floor.name };
+        Self {
+            name: event.name,
+            time_zone: event.time_zone,
+            accent: event.accent,
+            floors: event.floors.into_iter().map(floor).collect(),
+            ..self
+        }
+    }
+}
+
 /// One floor of the event.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -104,8 +104,9 @@ pub(crate) async fn take_up(
     let mut told_away = false;
     loop {
         let outcome = match candidate.try_take_up().await {
-            Ok(Some(restored)) => Finished::Restored(Box::new(restored)),
-            Ok(None) => {
+            Ok(Turn::Ours(restored)) => Finished::Restored(Box::new(restored)),
+            Ok(Turn::Of(event)) => Finished::Directory(event),
+            Ok(Turn::Another) => {
                 health.ready();
                 wait = LOOK_EVERY;
                 if done.send(Finished::Another).await.is_err() {
@@ -145,17 +146,20 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// `None`: somebody else has the lease.
-    async fn try_take_up(&mut self) -> Result<Option<Restored>, store::Error> {
+    async fn try_take_up(&mut self) -> Result<Turn, store::Error> {
         if !self.is_migrated {
             self.store.migrate().await?;
-            self.store.add_event(&directory(&self.event), config::clock::now_ms()).await?;
+            let ours = self.event.directory();
+            self.store.add_event(&ours, config::clock::now_ms()).await?;
             self.is_migrated = true;
+            if let Some(event) = changed(&ours, self.store.events().await?) {
+                return Ok(Turn::Of(event));
+            }
         }
         let name = format!("archiver-{}", self.event.id);
         let now = Instant::now();
         let Some(lease) = self.store.try_lease(&name, &self.holder, &mut self.watch, now).await? else {
-            return Ok(None);
+            return Ok(Turn::Another);
         };
         let cursors = self.store.cursors(&self.event.id).await?;
         let mut restored = Restored { lease, renewed: now, cursors, floors: Vec::new() };
@@ -183,20 +187,23 @@ impl Candidate {
                 poll,
             });
         }
-        Ok(Some(restored))
+        Ok(Turn::Ours(restored))
     }
 }
 
-fn directory(event: &EventSettings) -> store::Event {
-    let floor = |floor: &crate::settings::FloorSettings| store::Floor {
-        id: floor.id.clone(),
-        name: floor.name.clone(),
-    };
-    store::Event {
-        id: event.id.clone(),
-        name: event.name.clone(),
-        time_zone: event.time_zone.clone(),
-        accent: event.accent.clone(),
-        floors: event.floors.iter().map(floor).collect(),
-    }
+/// Whose turn it is.
+enum Turn {
+    Ours(Restored),
+    /// Somebody else has the lease.
+    Another,
+    /// Ours as soon as we know the event as it is.
+    Of(store::Event),
+}
+
+/// What the event has become, if it is not ours any more. One that is over, or not entered yet, is what the settings say.
+pub(crate) fn changed(ours: &store::Event, events: Vec<store::Event>) -> Option<store::Event> {
+    events
+        .into_iter()
+        .find(|event| event.id == ours.id)
+        .filter(|event| event != ours && !event.floors.is_empty())
 }

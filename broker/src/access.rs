@@ -1,7 +1,7 @@
 //! Who is who and may do what: tokens, principals, and the topics each may write and read. Pure.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 use store::{Token, TokenKind};
@@ -18,7 +18,11 @@ const NO_FLOORS: [&[u8]; 2] = [b"cursor", b"audience"];
 
 /// The tokens of the store. Starts empty and "not loaded"; clones share their content.
 #[derive(Debug, Clone)]
-pub struct Tokens(watch::Sender<Option<Loaded>>);
+pub struct Tokens {
+    loaded: watch::Sender<Option<Loaded>>,
+    /// When each was last used to log in, since somebody asked. Only known names, so as many as there are tokens.
+    used: Arc<Mutex<HashMap<String, i64>>>,
+}
 
 type Loaded = Arc<HashMap<String, Known>>;
 
@@ -58,7 +62,7 @@ impl Default for Tokens {
 
 impl Tokens {
     pub fn new() -> Self {
-        Self(watch::Sender::new(None))
+        Self { loaded: watch::Sender::new(None), used: Arc::default() }
     }
 
     /// Sessions of tokens that are gone, revoked or expired end soon after.
@@ -67,11 +71,11 @@ impl Tokens {
             let principal = Arc::new(Principal::of(&token));
             (token.name.clone(), Known { token, principal })
         };
-        self.0.send_replace(Some(Arc::new(tokens.into_iter().map(known).collect())));
+        self.loaded.send_replace(Some(Arc::new(tokens.into_iter().map(known).collect())));
     }
 
     pub fn is_loaded(&self) -> bool {
-        self.0.borrow().is_some()
+        self.loaded.borrow().is_some()
     }
 
     /// Without user and password a client is anonymous, when that is allowed.
@@ -86,16 +90,29 @@ impl Tokens {
         if user.is_empty() && password.is_empty() {
             return anonymous.cloned().ok_or(Refused::NoLogin);
         }
-        let loaded = self.0.borrow().clone().ok_or(Refused::NotReady)?;
+        let loaded = self.loaded.borrow().clone().ok_or(Refused::NotReady)?;
         let known = std::str::from_utf8(user).ok().and_then(|user| loaded.get(user));
         let given: [u8; 32] = Sha256::digest(password).into();
         let expected = known.map_or([0; 32], |known| known.token.sha256);
         // Compared in constant time, also for names that do not exist.
         let same = bool::from(given.ct_eq(&expected));
         match known {
-            Some(known) if same && is_valid(&known.token, now_ms) => Ok(known.principal.clone()),
+            Some(known) if same && is_valid(&known.token, now_ms) => {
+                self.used().insert(known.token.name.clone(), now_ms);
+                Ok(known.principal.clone())
+            }
             _ => Err(Refused::BadLogin),
         }
+    }
+
+    /// When tokens were used to log in, since this was asked last.
+    pub fn take_used(&self) -> HashMap<String, i64> {
+        std::mem::take(&mut *self.used())
+    }
+
+    fn used(&self) -> MutexGuard<'_, HashMap<String, i64>> {
+        // Held for one insertion; a panic there leaves the map whole.
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a principal that was let in before would be let in now, with the same rights.
@@ -103,13 +120,13 @@ impl Tokens {
         if principal.name.is_empty() {
             return true;
         }
-        let loaded = self.0.borrow();
+        let loaded = self.loaded.borrow();
         let known = loaded.as_ref().and_then(|loaded| loaded.get(&principal.name));
         known.is_some_and(|known| is_valid(&known.token, now_ms) && *known.principal == *principal)
     }
 
     pub(crate) fn changes(&self) -> impl Changes + use<> {
-        let mut receiver = self.0.subscribe();
+        let mut receiver = self.loaded.subscribe();
         receiver.mark_unchanged();
         receiver
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use protocol::{EventId, FloorId, SetId};
+use protocol::{DeskId, EventId, FloorId, PersonId, SetId};
 
 /// Pika tells a dance floor what is playing.
 #[derive(Debug, Clone, Parser)]
@@ -31,9 +31,20 @@ pub enum Command {
     Webapp,
     /// The publisher alone: reads the DJ program on this machine
     Publisher(PublisherFlags),
-    /// The desks of the event
+    /// The events of this database
+    #[command(subcommand)]
+    Event(EventCommand),
+    /// The floors of an event
+    #[command(subcommand)]
+    Floor(FloorCommand),
+    /// The desks of the event: DJs' laptops and their tokens
     #[command(subcommand)]
     Desk(DeskCommand),
+    /// Organizers and DJs, who log in on pages with a password
+    #[command(subcommand)]
+    Person(PersonCommand),
+    /// Who changed what, the newest last
+    Audit(Audit),
     /// Logins for desks, services and integrators
     #[command(subcommand)]
     Token(TokenCommand),
@@ -153,7 +164,119 @@ pub struct PublisherFlags {
 }
 
 #[derive(Debug, Clone, Subcommand)]
+pub enum EventCommand {
+    /// Adds an event, or changes the one of that id; a process serves the one that `[event] id` names
+    Add {
+        id: EventId,
+        /// [default: the id]
+        #[arg(long)]
+        name: Option<String>,
+        /// IANA name, for example Europe/Warsaw
+        #[arg(long, value_name = "ZONE")]
+        time_zone: Option<String>,
+        /// The event's colour, for example #ff7a59
+        #[arg(long, value_name = "#RRGGBB")]
+        accent: Option<String>,
+    },
+    /// Lists events: id, name, time zone, floors
+    List,
+    /// Lists an event no more; its sets and plays stay
+    Remove { id: EventId },
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum FloorCommand {
+    /// Adds a floor, or gives the one of that id another name
+    Add {
+        id: FloorId,
+        /// What dancers read [default: the id]
+        #[arg(long)]
+        name: Option<String>,
+        /// [default: the event of the settings]
+        #[arg(long)]
+        event: Option<EventId>,
+    },
+    /// Lists the floors of an event: id, name
+    List {
+        /// [default: the event of the settings]
+        #[arg(long)]
+        event: Option<EventId>,
+    },
+    /// Closes a floor; its sets and plays stay
+    Remove {
+        id: FloorId,
+        /// [default: the event of the settings]
+        #[arg(long)]
+        event: Option<EventId>,
+    },
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum PersonCommand {
+    /// Adds somebody, and prints a password once, on the last line
+    Add {
+        /// What is typed to log in
+        name: PersonId,
+        #[arg(long, value_enum)]
+        role: Role,
+        /// Where the password is read from instead; `-` is standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Lists names, roles and when they were seen
+    List,
+    /// Gives somebody another role
+    Role {
+        name: PersonId,
+        #[arg(value_enum)]
+        role: Role,
+    },
+    /// Sets another password and prints it once, on the last line; the person is logged out everywhere
+    Password {
+        name: PersonId,
+        /// Where the password is read from instead; `-` is standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Logs somebody out everywhere
+    Logout { name: PersonId },
+    /// Removes somebody, logs him out and revokes the tokens of his desks
+    Remove { name: PersonId },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// May do everything on /admin
+    Organizer,
+    /// May use his own desks
+    Dj,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Audit {
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub last: u32,
+}
+
+#[derive(Debug, Clone, Subcommand)]
 pub enum DeskCommand {
+    /// Makes a desk's token and prints it once, on the last line
+    Add {
+        /// The desk's id, and the user name of its login
+        name: DeskId,
+        /// Limits it to one floor
+        #[arg(long)]
+        floor: Option<FloorId>,
+        /// How long its token is good for, for example 90d or 12h
+        #[arg(long, value_parser = tokens_duration)]
+        expires: Option<i64>,
+        /// The DJ it belongs to
+        #[arg(long)]
+        person: Option<PersonId>,
+    },
+    /// Revokes a desk's token; whoever is connected with it is disconnected
+    Remove { name: DeskId },
     /// Lists desks as the archive heard them last: desk, floor, app, source, clock, last heard
     List,
     /// Lets in a DJ's laptop that asks to play here; without a code, lists those that wait
@@ -184,7 +307,7 @@ pub enum TokenCommand {
         #[arg(long, value_parser = tokens_duration)]
         expires: Option<i64>,
     },
-    /// Lists names, kinds and validity; never the tokens
+    /// Lists names, kinds, validity, owners and when they were used; never the tokens
     List,
     /// Makes a token useless; whoever is connected with it is disconnected
     Revoke { name: String },

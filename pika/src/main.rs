@@ -1,5 +1,6 @@
 //! The one executable: it reads the command line and the settings, and calls the programs.
 
+mod accounts;
 mod archive;
 mod backup;
 mod cli;
@@ -80,6 +81,21 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Archiver => parts::archiver(loaded).await,
             Command::Webapp => parts::webapp(loaded).await,
             Command::Publisher(flags) => desk::headless(loaded, flags).await,
+            Command::Event(command) => accounts::event(&loaded, command).await,
+            Command::Floor(command) => accounts::floor(&loaded, command).await,
+            Command::Person(command) => accounts::person(&loaded, command).await,
+            Command::Audit(flags) => accounts::audit(&loaded, flags.last).await,
+            Command::Desk(DeskCommand::Add { name, floor, expires, person }) => {
+                let wanted = tokens::Wanted {
+                    name: name.to_string(),
+                    kind: store::TokenKind::Desk,
+                    floor,
+                    expires_in_ms: expires,
+                    owner: person,
+                };
+                tokens::add(&loaded, wanted).await
+            }
+            Command::Desk(DeskCommand::Remove { name }) => tokens::revoke(&loaded, name.as_str()).await,
             Command::Desk(DeskCommand::List) => desks::list(&loaded).await,
             Command::Desk(DeskCommand::Pair { code: None, .. }) => desks::waiting(&loaded).await,
             Command::Desk(DeskCommand::Pair { code: Some(code), floor, expires }) => {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use archiver::EventSettings;
@@ -26,6 +26,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(8);
 
 /// How often tokens are read again: a revoked one is useless after this.
 const TOKENS_EVERY: Duration = Duration::from_secs(2);
+
+/// How often it is noted which tokens were used.
+const USES_EVERY: Duration = Duration::from_secs(10);
 
 /// The desk of the publisher that runs in the same process.
 const OWN_DESK: &str = "pika-desk";
@@ -325,6 +328,7 @@ impl Logins {
 async fn follow_tokens(store: Store, tokens: Tokens, own: Vec<Token>, stop: Stop) -> anyhow::Result<()> {
     let mut known: Option<Vec<Token>> = None;
     let mut away = false;
+    let mut noted = Instant::now();
     while !stop.is_cancelled() {
         match store.tokens().await {
             Ok(mut all) => {
@@ -336,6 +340,10 @@ async fn follow_tokens(store: Store, tokens: Tokens, own: Vec<Token>, stop: Stop
                     known = Some(all);
                 }
                 away = false;
+                if noted.elapsed() > USES_EVERY {
+                    noted = Instant::now();
+                    note_uses(&store, &tokens, &own).await;
+                }
             }
             Err(error) => {
                 // At the very first start the archiver has not made the tables yet.
@@ -354,6 +362,17 @@ async fn follow_tokens(store: Store, tokens: Tokens, own: Vec<Token>, stop: Stop
         }
     }
     Ok(())
+}
+
+/// People see on /admin which tokens are in use. One that cannot be noted now is used again.
+async fn note_uses(store: &Store, tokens: &Tokens, own: &[Token]) {
+    let mut used = tokens.take_used();
+    used.retain(|name, _| own.iter().all(|own| own.name != *name));
+    if !used.is_empty()
+        && let Err(error) = store.use_tokens(&used).await
+    {
+        tracing::info!("when tokens were used cannot be noted: {:#}", anyhow::Error::from(error));
+    }
 }
 
 struct Addresses {

@@ -113,6 +113,11 @@ slug!(
     DancerId, "dancer", reserved: []
 );
 
+slug!(
+    /// Somebody who logs in with a password: an organizer or a DJ. Never in a topic.
+    PersonId, "person", reserved: []
+);
+
 impl From<DeskId> for ProducerId {
     fn from(desk: DeskId) -> Self {
         Self(desk.0)

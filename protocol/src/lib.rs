@@ -18,7 +18,8 @@ pub use cover::{Cover, CoverId, Jpeg};
 pub use floor::{Announcement, Audience, Cursor, Dj, FloorEvent, FloorEventType, FloorInfo, History, Info};
 pub use floor::{NowPlaying, NowState, PastPlay, Poll, PollOption, Reactions, TempoTally};
 pub use id::{
-    BadId, DancerId, DeskId, EventId, FloorId, IdSource, JournalId, MessageId, PlayId, ProducerId, SetId,
+    BadId, DancerId, DeskId, EventId, FloorId, IdSource, JournalId, MessageId, PersonId, PlayId, ProducerId,
+    SetId,
 };
 pub use input::{Input, InputReport, Request, TempoWish};
 pub use message::{BadPayload, Message, Presence, V1};

@@ -50,7 +50,8 @@ enum Column {
 
 use Column::{Float, Integer, Text};
 
-/// In the order in which rows need each other. `leases` are not here: they say which process is at work just now.
+/// In the order in which rows need each other. Not here: `leases`, which say what process is at work just now, and who may log in
+/// (`people` and what belongs to them), for an archive that is moved is not yet in the hands of the same people.
 static TABLES: [Table; 17] = [
     Table {
         name: "events",

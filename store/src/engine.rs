@@ -157,6 +157,15 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
+    /// Begins a transaction that reads first and then writes what follows from it. SQLite's own kind would find out only when it
+    /// writes that another program has written meanwhile, and could but give up.
+    pub(crate) fn change(&self) -> &'static str {
+        match self {
+            Engine::Sqlite { .. } => "begin immediate",
+            Engine::Postgres(_) => crate::postgres::BEGIN,
+        }
+    }
+
     /// Begins a transaction that sees the database as it is at one moment.
     pub(crate) fn snapshot(&self) -> &'static str {
         match self {

@@ -131,7 +131,7 @@ impl Store {
     /// Notes that a desk asks. `false` when as many wait as may.
     pub async fn ask_pairing(&self, pairing: &Pairing, now_ms: i64) -> Result<bool, Error> {
         on_engine!(&self.engine, write pool => {
-            let mut tx = pool.begin().await?;
+            let mut tx = pool.begin_with(self.engine.change()).await?;
             // Also what is from the future: a clock was wrong.
             sqlx::query(FORGET)
                 .bind(now_ms - KEPT_MS)
@@ -194,7 +194,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<LetIn, Error> {
         on_engine!(&self.engine, write pool => {
-            let mut tx = pool.begin().await?;
+            let mut tx = pool.begin_with(self.engine.change()).await?;
             let rows: Vec<Row> = sqlx::query_as(OF_CODE)
                 .bind(event.as_str())
                 .bind(code)

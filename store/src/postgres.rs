@@ -38,7 +38,7 @@ pub(crate) struct Inside {
 }
 
 // A program that is frozen in the middle of a transaction must not hold up its successor.
-const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '3s'";
+pub(crate) const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '3s'";
 
 impl Postgres {
     /// Prepares access without connecting yet. `pooled` says that there is a pooler between.

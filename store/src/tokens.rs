@@ -5,10 +5,11 @@ use std::num::NonZeroU32;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use protocol::{EventId, FloorId};
+use protocol::{EventId, FloorId, PersonId};
 use ring::pbkdf2;
 use sha2::{Digest, Sha256};
 
+use crate::audit::{By, note};
 use crate::engine::{Error, Store, on_engine};
 
 /// What a token is for.
@@ -32,7 +33,8 @@ impl TokenKind {
         }
     }
 
-    fn read(text: &str) -> Option<Self> {
+    /// The kind of that name.
+    pub fn read(text: &str) -> Option<Self> {
         [TokenKind::Desk, TokenKind::Service, TokenKind::Integrator].into_iter().find(|k| k.as_str() == text)
     }
 }
@@ -70,6 +72,29 @@ impl Token {
     }
 }
 
+/// A token as people see it in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedToken {
+    pub token: Token,
+    pub created_ms: i64,
+    /// The person it belongs to.
+    pub owner: Option<PersonId>,
+    /// When it was last used to log in to the broker or the console, to a minute or so.
+    pub used_ms: Option<i64>,
+}
+
+type ListedRow = (
+    String,
+    String,
+    String,
+    Option<String>,
+    String,
+    Option<i64>,
+    Option<i64>,
+    i64,
+    Option<String>,
+    Option<i64>,
+);
 type Row = (String, String, String, Option<String>, String, Option<i64>, Option<i64>);
 
 const ALL: &str = "
@@ -86,6 +111,26 @@ const VERIFIERS: &str = "
 select name, verifier
 from tokens
 where verifier is not null";
+
+const LISTED: &str = "
+select
+    t.name, t.kind, t.event_id, t.floor_id, t.sha256, t.expires_ms, t.revoked_ms,
+    t.created_ms, o.person_id, u.used_ms
+from tokens t
+left join token_owners o on o.name = t.name
+left join token_uses u on u.name = t.name
+order by t.name";
+
+const OWN: &str = "
+insert into token_owners (name, person_id)
+values ($1, $2)";
+
+const USE: &str = "
+insert into token_uses (name, used_ms)
+values ($1, $2)
+on conflict (name) do update set
+    used_ms = excluded.used_ms
+where token_uses.used_ms < excluded.used_ms";
 
 const REVOKE: &str = "
 update tokens
@@ -107,29 +152,81 @@ impl Store {
         Ok(rows.into_iter().collect())
     }
 
-    /// Adds a token, with what other brokers would hold in its place. `false` when the name is taken.
-    pub async fn add_token(&self, token: &Token, verifier: &str, now_ms: i64) -> Result<bool, Error> {
-        let sha256 = hex(&token.sha256);
-        let added = on_engine!(&self.engine, write pool => sqlx::query(ADD)
-            .bind(&token.name)
-            .bind(token.kind.as_str())
-            .bind(token.event.as_str())
-            .bind(token.floor.as_ref().map(FloorId::as_str))
-            .bind(&sha256)
-            .bind(now_ms)
-            .bind(token.expires_ms)
-            .bind(verifier)
-            .execute(pool).await.map(|done| done.rows_affected()))?;
-        Ok(added == 1)
+    /// Every token with what people want to know of it, and not its hash alone.
+    pub async fn listed_tokens(&self) -> Result<Vec<ListedToken>, Error> {
+        let rows: Vec<ListedRow> =
+            on_engine!(&self.engine, read pool => sqlx::query_as(LISTED).fetch_all(pool).await)?;
+        let listed = |row: ListedRow| {
+            let (name, kind, event, floor, sha256, expires_ms, revoked_ms, created_ms, owner, used_ms) = row;
+            let token = token((name, kind, event, floor, sha256, expires_ms, revoked_ms))?;
+            Some(ListedToken {
+                token,
+                created_ms,
+                owner: owner.and_then(|owner| owner.parse().ok()),
+                used_ms,
+            })
+        };
+        Ok(rows.into_iter().filter_map(listed).collect())
+    }
+
+    /// Adds a token, with what other brokers would hold in its place, and whose it is. `false` when the name is taken.
+    pub async fn add_token(
+        &self,
+        token: &Token,
+        verifier: &str,
+        owner: Option<&PersonId>,
+        by: &By,
+    ) -> Result<bool, Error> {
+        let sha256 = hex::encode(token.sha256);
+        on_engine!(&self.engine, write pool => {
+            let mut tx = pool.begin_with(self.engine.change()).await?;
+            let added = sqlx::query(ADD)
+                .bind(&token.name)
+                .bind(token.kind.as_str())
+                .bind(token.event.as_str())
+                .bind(token.floor.as_ref().map(FloorId::as_str))
+                .bind(&sha256)
+                .bind(by.at_ms)
+                .bind(token.expires_ms)
+                .bind(verifier)
+                .execute(&mut *tx).await?.rows_affected() == 1;
+            if added {
+                if let Some(owner) = owner {
+                    sqlx::query(OWN).bind(&token.name).bind(owner.as_str()).execute(&mut *tx).await?;
+                }
+                note!(tx, by, "added a token", &format!("{}, {}", token.name, token.kind.as_str()));
+            }
+            tx.commit().await?;
+            Ok(added)
+        })
     }
 
     /// Revokes a token. `false` when there is none of that name in force.
-    pub async fn revoke_token(&self, name: &str, now_ms: i64) -> Result<bool, Error> {
-        let revoked = on_engine!(&self.engine, write pool => sqlx::query(REVOKE)
-            .bind(name)
-            .bind(now_ms)
-            .execute(pool).await.map(|done| done.rows_affected()))?;
-        Ok(revoked == 1)
+    pub async fn revoke_token(&self, name: &str, by: &By) -> Result<bool, Error> {
+        on_engine!(&self.engine, write pool => {
+            let mut tx = pool.begin_with(self.engine.change()).await?;
+            let revoked = sqlx::query(REVOKE)
+                .bind(name)
+                .bind(by.at_ms)
+                .execute(&mut *tx).await?.rows_affected() == 1;
+            if revoked {
+                note!(tx, by, "revoked a token", name);
+            }
+            tx.commit().await?;
+            Ok(revoked)
+        })
+    }
+
+    /// Notes when tokens were used.
+    pub async fn use_tokens(&self, uses: &HashMap<String, i64>) -> Result<(), Error> {
+        on_engine!(&self.engine, write pool => {
+            let mut tx = pool.begin_with(self.engine.change()).await?;
+            for (name, used_ms) in uses {
+                sqlx::query(USE).bind(name).bind(used_ms).execute(&mut *tx).await?;
+            }
+            tx.commit().await?;
+        });
+        Ok(())
     }
 }
 
@@ -140,7 +237,7 @@ fn token((name, kind, event, floor, sha256, expires_ms, revoked_ms): Row) -> Opt
             kind: TokenKind::read(&kind)?,
             event: event.parse().ok()?,
             floor: floor.map(|floor| floor.parse()).transpose().ok()?,
-            sha256: unhex(&sha256)?,
+            sha256: hex32(&sha256)?,
             name: name.clone(),
             expires_ms,
             revoked_ms,
@@ -153,29 +250,8 @@ fn token((name, kind, event, floor, sha256, expires_ms, revoked_ms): Row) -> Opt
     token
 }
 
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
+/// A hash as it is stored.
+pub(crate) fn hex32(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
-    }
-    Some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hash_survives_its_text() {
-        let hash = Token::hash("secret");
-        assert_eq!(unhex(&hex(&hash)), Some(hash));
-        assert_eq!(unhex("zz"), None);
-    }
+    hex::decode_to_slice(text, &mut bytes).ok().map(|()| bytes)
 }

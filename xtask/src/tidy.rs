@@ -42,6 +42,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rumqttc", &["pika-bus"]),
     ("rumqttd", &["pika-broker"]),
     ("sqlx", &["pika-store"]),
+    ("argon2", &["pika-store"]),
     ("axum", &["pika-webapp", "pika-publisher"]),
     ("maud", &["pika-webapp", "pika-publisher"]),
     ("ksni", &["pika-publisher"]),

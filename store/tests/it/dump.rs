@@ -207,7 +207,7 @@ select t.name, c.name
 from sqlite_master t
 join pragma_table_info(t.name) c
 where t.type = 'table'
-    and t.name not in ('leases', 'pairings', '_sqlx_migrations')",
+    and t.name not in ('leases', 'pairings', '_sqlx_migrations', 'people', 'sessions', 'token_owners', 'token_uses', 'retired', 'event_settings', 'audit')",
     )
     .fetch_all(&pool)
     .await

@@ -7,6 +7,7 @@ mod migrations;
 mod network;
 mod pages;
 mod pairings;
+mod people;
 mod voice;
 
 use dump::{
@@ -23,6 +24,10 @@ use pairings::{
     a_desk_is_let_in_once_and_by_its_code_alone, as_many_desks_wait_as_may,
     of_two_desks_with_one_code_none_is_let_in,
 };
+use people::{
+    a_new_password_logs_out_everywhere_else, a_person_logs_in_and_out, changes_are_on_record,
+    floors_come_and_go, there_is_always_an_organizer, with_a_dj_go_his_desks_and_sessions,
+};
 use std::time::{Duration, Instant};
 use voice::{
     a_poll_is_closed_by_the_next_whatever_came_first, a_request_is_kept_once,
@@ -31,8 +36,8 @@ use voice::{
 };
 
 use pika_store::{
-    CoverRow, CursorRow, DeskRow, Error, Event, Floor, LEASE_LASTS, PlayRow, Reaction, ReactionRow, Record,
-    SetRow, Store, Tally, Token, TokenKind, Watch,
+    By, CoverRow, CursorRow, DeskRow, Error, Event, Floor, LEASE_LASTS, PlayRow, Reaction, ReactionRow,
+    Record, SetRow, Store, Tally, Token, TokenKind, Watch,
 };
 use protocol::{
     CoverId, FloorAddress, JournalId, Jpeg, MessageId, Play, PlayId, PlayKind, PlayReport, SetId, SetRef,
@@ -76,7 +81,13 @@ on_both_engines!(
     a_desk_is_let_in_once_and_by_its_code_alone,
     of_two_desks_with_one_code_none_is_let_in,
     as_many_desks_wait_as_may,
-    an_event_is_entered_once,
+    a_person_logs_in_and_out,
+    a_new_password_logs_out_everywhere_else,
+    there_is_always_an_organizer,
+    with_a_dj_go_his_desks_and_sessions,
+    changes_are_on_record,
+    floors_come_and_go,
+    an_event_is_what_settings_and_people_said_last,
     every_text_survives,
     a_cover_is_kept_once_and_found_by_its_name,
     a_play_names_a_cover_that_may_never_come,
@@ -245,6 +256,10 @@ async fn all_or_nothing(store: Store) {
     }
 }
 
+fn by(at_ms: i64) -> By {
+    By { who: "ada".to_owned(), at_ms, id: MessageId::at(at_ms, [2; 10]) }
+}
+
 async fn tokens_are_added_once_and_revoked_once(store: Store) {
     let token = Token {
         name: "booth".into(),
@@ -255,8 +270,8 @@ async fn tokens_are_added_once_and_revoked_once(store: Store) {
         expires_ms: Some(5),
         revoked_ms: None,
     };
-    assert!(store.add_token(&token, "$7$one", 1).await.unwrap());
-    assert!(!store.add_token(&token, "$7$two", 1).await.unwrap());
+    assert!(store.add_token(&token, "$7$one", None, &by(1)).await.unwrap());
+    assert!(!store.add_token(&token, "$7$two", None, &by(1)).await.unwrap());
     let verifiers = store.token_verifiers().await.unwrap();
     assert_eq!(
         verifiers.get(&token.name).map(String::as_str),
@@ -264,12 +279,12 @@ async fn tokens_are_added_once_and_revoked_once(store: Store) {
         "a taken name stays as it was"
     );
     assert_eq!(store.tokens().await.unwrap(), std::slice::from_ref(&token));
-    assert!(store.revoke_token("booth", 3).await.unwrap());
-    assert!(!store.revoke_token("booth", 4).await.unwrap());
+    assert!(store.revoke_token("booth", &by(3)).await.unwrap());
+    assert!(!store.revoke_token("booth", &by(4)).await.unwrap());
     assert_eq!(store.tokens().await.unwrap(), [Token { revoked_ms: Some(3), ..token }]);
 }
 
-async fn an_event_is_entered_once(store: Store) {
+async fn an_event_is_what_settings_and_people_said_last(store: Store) {
     let floor = |id: &str| Floor { id: id.parse().unwrap(), name: id.to_uppercase() };
     let event = |name: &str, floors: &[&str]| Event {
         id: "tonight".parse().unwrap(),
@@ -280,7 +295,20 @@ async fn an_event_is_entered_once(store: Store) {
     };
     store.add_event(&event("Tonight", &["main"]), 1).await.unwrap();
     store.add_event(&event("Renamed", &["main", "cellar"]), 2).await.unwrap();
-    assert_eq!(store.events().await.unwrap(), [event("Tonight", &["main", "cellar"])]);
+    assert_eq!(store.events().await.unwrap(), [event("Renamed", &["main", "cellar"])]);
+    // What people have changed stays, until the settings change once more.
+    store.set_event(&event("By people", &[]), &by(3)).await.unwrap();
+    store.add_event(&event("Renamed", &["main", "cellar"]), 4).await.unwrap();
+    assert_eq!(store.events().await.unwrap(), [event("By people", &["main", "cellar"])]);
+    store.add_event(&event("Again", &["cellar"]), 5).await.unwrap();
+    assert_eq!(store.events().await.unwrap(), [event("Again", &["cellar"])]);
+    let entered = Event { id: "entered".parse().unwrap(), ..event("Entered", &["attic"]) };
+    store.set_event(&entered, &by(6)).await.unwrap();
+    store
+        .add_event(&Event { id: "entered".parse().unwrap(), ..event("Default", &["main"]) }, 7)
+        .await
+        .unwrap();
+    assert_eq!(store.events().await.unwrap()[0], entered, "a program that is new here changes nothing");
 }
 
 async fn every_text_survives(store: Store) {

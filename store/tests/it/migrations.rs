@@ -19,6 +19,7 @@ const RECORDED: &[(i64, &str)] = &[
     (5, "2d4725cd224cc37c"),
     (6, "fff39243d4b743c6"),
     (7, "fd60f811031dbf8e"),
+    (8, "422f3058547267d7"),
 ];
 
 /// The release that knew no announcements and polls.

@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use kit::Database;
 use kit::database::{of_xtask, postgres_server};
-use pika_store::{Error, Store, Token, TokenKind};
+use pika_store::{By, Error, Store, Token, TokenKind};
+use protocol::MessageId;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 fn token(name: String) -> Token {
@@ -30,7 +31,10 @@ async fn crowd(stores: &[Store]) -> Vec<Error> {
                 let mut refused = Vec::new();
                 for n in 0..25 {
                     let name = format!("{client}-{task}-{n}");
-                    let at = i64::from(n);
+                    let id = MessageId::at(1, [0, 0, 0, 0, 0, 0, 0, client as u8, task as u8, n]);
+                    let by = By { who: "ada".to_owned(), at_ms: i64::from(n), id };
+                    let mut revoking = by.clone();
+                    revoking.id = MessageId::at(2, [0, 0, 0, 0, 0, 0, 0, client as u8, task as u8, n]);
                     // Other statements for each, so that those of one client are not like those of the next.
                     let outcome = match (client + task) % 3 {
                         0 => store.tokens().await.map(drop),
@@ -38,8 +42,8 @@ async fn crowd(stores: &[Store]) -> Vec<Error> {
                         _ => store.events().await.map(drop),
                     };
                     refused.extend(outcome.err());
-                    refused.extend(store.add_token(&token(name.clone()), &name, at).await.err());
-                    refused.extend(store.revoke_token(&name, at).await.err());
+                    refused.extend(store.add_token(&token(name.clone()), &name, None, &by).await.err());
+                    refused.extend(store.revoke_token(&name, &revoking).await.err());
                 }
                 refused
             });

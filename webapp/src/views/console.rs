@@ -35,6 +35,7 @@ impl LoginPage<'_> {
                     input #token name="token" type="password" required maxlength="200" autocomplete="current-password";
                     button { (words.say("log-in")) }
                 }
+                p.links { a href="/login" { (words.say("login-with-password")) } }
             },
         )
     }

@@ -19,6 +19,7 @@ pub mod me;
 pub mod problem;
 pub mod recap;
 
+pub mod admin;
 pub mod console;
 
 mod curve;

@@ -13,6 +13,11 @@ pub fn day(at_ms: i64, zone: &TimeZone) -> String {
     zoned(at_ms, zone, "%Y-%m-%d")
 }
 
+/// `2026-12-31 22:14`
+pub fn stamp(at_ms: i64, zone: &TimeZone) -> String {
+    zoned(at_ms, zone, "%Y-%m-%d %H:%M")
+}
+
 /// For `datetime` attributes, in UTC.
 pub fn machine(at_ms: i64) -> String {
     Timestamp::from_millisecond(at_ms).unwrap_or_default().to_string()

@@ -236,7 +236,7 @@ pub(super) async fn let_in(
         // Whoever types codes at random is not comparing them.
         let slow = app.limits().login(visitor.client.household, desk.id.as_str(), now_ms);
         slow.map_err(|wait| Problem::TooManyLogins(wait.seconds()))?;
-        match app.pairings.let_in(&code, now_ms).await? {
+        match app.pairings.let_in(&code, None, now_ms).await? {
             store::LetIn::Done(asks) => {
                 tracing::info!(by = %desk.id, desk = %asks.desk, "another desk was let in");
                 Ok(true)
@@ -248,7 +248,10 @@ pub(super) async fn let_in(
     answer(&app, &visitor, &floor, accepts_json(&parts.headers), done.await)
 }
 
-async fn form<T: for<'de> Deserialize<'de>>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+pub(super) async fn form<T: for<'de> Deserialize<'de>>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Problem> {
     const NOT_A_FORM: Problem = Problem::BadRequest("This is not what the console's forms send.");
     if !has_type(headers, "application/x-www-form-urlencoded") {
         return Err(Problem::WrongType);
@@ -301,6 +304,10 @@ fn input(what: &str, form: Form, desk: &Desk, view: &FloorView, now_ms: i64) -> 
 
 /// One line of text, not longer than the contract allows.
 fn line(text: Option<&str>) -> String {
+    line_of(text, TEXT_CHARS_MAX)
+}
+
+pub(super) fn line_of(text: Option<&str>, chars_max: usize) -> String {
     let words: Vec<&str> = text.unwrap_or_default().split_whitespace().collect();
-    words.join(" ").chars().take(TEXT_CHARS_MAX).collect()
+    words.join(" ").chars().take(chars_max).collect()
 }

@@ -83,9 +83,23 @@ impl Desks {
         let same = bool::from(Token::hash(token.trim()).ct_eq(&expected));
         Ok(found.filter(|_| same).and_then(|token| {
             let until = now_ms / 1000 + SESSION_S.cast_signed();
-            let value = format!("{}.{until}.{}", token.name, self.signature(&token, until));
+            let value = format!("{}.{until}.{}", token.name, self.signature(&token, until, ""));
             set_cookie(cookie_name(https), &value, SESSION_S, https)
         }))
+    }
+
+    /// A session for a person to whom the desk belongs, as long as that person is logged in.
+    pub(super) fn lend(
+        &self,
+        token: &Token,
+        session: &[u8; 32],
+        https: bool,
+        now_ms: i64,
+    ) -> Option<HeaderValue> {
+        let (until, session) = (now_ms / 1000 + SESSION_S.cast_signed(), hex(session));
+        let signature = self.signature(token, until, &session);
+        let value = format!("{}.{until}.{signature}.{session}", token.name);
+        set_cookie(cookie_name(https), &value, SESSION_S, https)
     }
 
     /// `Set-Cookie` that ends the session in this browser.
@@ -98,25 +112,39 @@ impl Desks {
         let wanted = cookie_name(https);
         let cookie = cookies(headers).find(|(name, _)| *name == wanted).map(|(_, value)| value);
         let mut parts = cookie.unwrap_or_default().split('.');
-        let (Some(name), Some(until), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some(name), Some(until), Some(signature), lent, None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(Problem::NoDesk);
         };
         let until: i64 = until.parse().map_err(|_| Problem::NoDesk)?;
         let token =
             self.token(name, now_ms).await?.filter(|_| now_ms / 1000 < until).ok_or(Problem::NoDesk)?;
-        let right = self.signature(&token, until);
+        let right = self.signature(&token, until, lent.unwrap_or_default());
         if !bool::from(right.as_bytes().ct_eq(signature.as_bytes())) {
             return Err(Problem::NoDesk);
+        }
+        if let Some(session) = lent {
+            self.still_lent(session, now_ms).await?;
         }
         let is_host = self.own.iter().any(|own| own.name == token.name);
         Ok(Desk { id: token.name.parse().map_err(|_| Problem::NoDesk)?, floor: token.floor, is_host })
     }
 
-    /// It holds the token's hash, so another token of the same name ends it.
-    fn signature(&self, token: &Token, until_s: i64) -> String {
-        let signed = format!("desk {} {until_s} {}", token.name, hex(&token.sha256));
+    /// Who has logged out, or was, is at no console any more.
+    async fn still_lent(&self, session: &str, now_ms: i64) -> Result<(), Problem> {
+        let mut sha256 = [0; 32];
+        hex::decode_to_slice(session, &mut sha256).map_err(|_| Problem::NoDesk)?;
+        match timeout(PATIENCE, self.store.session(&sha256, now_ms)).await {
+            Ok(Ok(None)) => Err(Problem::NoDesk),
+            // Those who are logged in go on while the database is away.
+            _ => Ok(()),
+        }
+    }
+
+    /// It holds the token's hash, so another token of the same name ends it, and the person's session to whom it is lent.
+    fn signature(&self, token: &Token, until_s: i64, lent: &str) -> String {
+        let signed = format!("desk {} {until_s} {} {lent}", token.name, hex(&token.sha256));
         hex(hmac::sign(&self.key, signed.as_bytes()).as_ref())
     }
 

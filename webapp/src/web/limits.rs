@@ -121,6 +121,8 @@ pub(super) struct Limits {
     pairings: Paces<Household>,
     logins_from: Paces<Household>,
     logins_as: Paces<String>,
+    /// Names of people in browsers that have logged in under them before.
+    logins_known: Paces<String>,
 }
 
 impl Limits {
@@ -137,6 +139,7 @@ impl Limits {
             pairings: Paces::new(REMEMBERED_MAX),
             logins_from: Paces::new(REMEMBERED_MAX),
             logins_as: Paces::new(REMEMBERED_MAX),
+            logins_known: Paces::new(REMEMBERED_MAX),
         }
     }
 
@@ -204,6 +207,22 @@ impl Limits {
         let slow = |wait: Wait| Wait { ms: wait.ms * 15 };
         self.logins_from.take(household, pace, now_ms / 15).map_err(slow)?;
         self.logins_as.take(name.chars().take(48).collect(), pace, now_ms / 15).map_err(slow)
+    }
+
+    /// A person tries to log in. In a browser that has done so before, strangers who try her name elsewhere do not count.
+    pub(super) fn person(
+        &mut self,
+        household: Household,
+        name: &str,
+        is_known: bool,
+        now_ms: i64,
+    ) -> Result<(), Wait> {
+        if !is_known {
+            return self.login(household, name, now_ms);
+        }
+        let pace = Pace { per_minute: LOGINS_PER_QUARTER, at_once: LOGINS_PER_QUARTER };
+        let known = self.logins_known.take(name.chars().take(48).collect(), pace, now_ms / 15);
+        known.map_err(|wait| Wait { ms: wait.ms * 15 })
     }
 }
 
@@ -298,6 +317,9 @@ mod tests {
         assert!(limits.login(household("198.51.100.1"), "booth", LATER).is_err());
         assert_eq!(limits.login(home, "booth", LATER).unwrap_err().seconds(), 180);
         assert!(limits.login(home, "booth", LATER + 181_000).is_ok());
+        // Who has been let in before is not locked out by strangers.
+        assert!(limits.person(home, "booth", false, LATER).is_err());
+        assert_eq!((0..20).filter(|_| limits.person(home, "booth", true, LATER).is_ok()).count(), 5);
     }
 
     #[test]

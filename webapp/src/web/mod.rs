@@ -1,5 +1,6 @@
 //! HTTP: one route table, and the three steps of every handler: extract, ask, show.
 
+mod admin;
 mod api;
 mod archive;
 mod assets;
@@ -14,6 +15,7 @@ mod install;
 mod limits;
 mod pages;
 mod pair;
+mod people;
 mod presence;
 mod problem;
 mod recap;
@@ -56,6 +58,7 @@ use dancer::Dancers;
 use desk::Desks;
 use limits::Limits;
 use pair::Pairings;
+use people::People;
 use presence::Presence;
 pub use problem::Problem;
 pub(crate) use socket::at_the_door;
@@ -74,6 +77,7 @@ pub struct App {
     dancers: Dancers,
     desks: Desks,
     pairings: Pairings,
+    people: People,
     presence: Presence,
     limits: Arc<Mutex<Limits>>,
     assets: Arc<Assets>,
@@ -115,6 +119,7 @@ impl App {
             archive: Archive::new(store.clone()),
             dancers: Dancers::new(&secret),
             pairings: Pairings::new(store.clone(), settings.event.clone(), &secret),
+            people: People::new(store.clone(), &secret),
             desks: Desks::new(store, settings.event.clone(), own_desks, &secret),
             presence: Presence::default(),
             limits: Arc::new(Mutex::new(Limits::new(&settings))),
@@ -191,6 +196,12 @@ pub(crate) fn routes(app: App) -> anyhow::Result<Router> {
         .route("/dj/{floor}", get(console::console))
         .route("/dj/{floor}/let-in", post(console::let_in))
         .route("/dj/{floor}/{what}", post(console::act))
+        .route("/login", get(admin::login_page).post(admin::login))
+        .route("/logout", post(admin::logout))
+        .route("/account", get(admin::account))
+        .route("/account/{what}", post(admin::act_on_account))
+        .route("/admin", get(admin::home))
+        .route("/admin/{page}", get(admin::page).post(admin::act))
         .route("/ws", get(socket::open))
         .route("/mqtt", get(tunnel::open))
         .route("/api/v1/{event}/{floor}/now", get(api::now_json))

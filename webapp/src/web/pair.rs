@@ -7,12 +7,12 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use config::clock::now_ms;
+use config::clock::{now_ms, seed};
 use pairing::{Agreement, Answer, Ask, Floor, Granted, Hex32, Outcome, Reveal, ServerSide, V};
-use protocol::{DeskId, EventId};
+use protocol::{DeskId, EventId, FloorId};
 use ring::hmac;
 use serde::de::DeserializeOwned;
-use store::{LetIn, PAIRING_LASTS_MS, Pairing, Store, Token, TokenKind};
+use store::{By, LetIn, PAIRING_LASTS_MS, Pairing, Store, Token, TokenKind};
 use uuid::Uuid;
 
 use crate::web::dancer::hex;
@@ -37,10 +37,15 @@ impl Pairings {
         Self { store, event, key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
     }
 
-    /// Lets in the desk whose DJ sees this code, on all floors and without an end.
-    pub(super) async fn let_in(&self, code: &str, now_ms: i64) -> Result<LetIn, Problem> {
+    /// Lets in the desk whose DJ sees this code, without an end.
+    pub(super) async fn let_in(
+        &self,
+        code: &str,
+        floor: Option<&FloorId>,
+        now_ms: i64,
+    ) -> Result<LetIn, Problem> {
         let code: pairing::Code = code.parse().map_err(|_| Problem::BadRequest("A code is six digits."))?;
-        self.store.let_in(&self.event, &code.to_string(), None, None, now_ms).await.map_err(away)
+        self.store.let_in(&self.event, &code.to_string(), floor, None, now_ms).await.map_err(away)
     }
 
     /// Ours in this pairing alone.
@@ -81,6 +86,7 @@ impl Pairings {
         let verifier = Token::verifier(&token, &salt);
         for number in 1..=NAMES_MAX {
             let Some(name) = numbered(&pairing.desk, number) else { break };
+            let by = By::at(format!("laptop of {name}, let in"), now_ms, seed());
             let row = Token {
                 name: name.to_string(),
                 kind: TokenKind::Desk,
@@ -90,7 +96,7 @@ impl Pairings {
                 expires_ms: grant.expires_ms,
                 revoked_ms: None,
             };
-            let is_new = self.store.add_token(&row, &verifier, now_ms).await.map_err(away)?;
+            let is_new = self.store.add_token(&row, &verifier, None, &by).await.map_err(away)?;
             let ours = || async {
                 let all = self.store.tokens().await.map_err(away)?;
                 Ok::<_, Problem>(all.iter().any(|known| known.name == row.name && known.sha256 == sha256))

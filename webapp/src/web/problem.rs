@@ -56,6 +56,22 @@ pub enum Problem {
     NobodyWaits,
     /// Two desks show them.
     SameCode,
+    /// Nobody is logged in with this browser.
+    NotLoggedIn,
+    /// Somebody is, and may not do this.
+    NotAnOrganizer,
+    /// Without this person there would be none who may.
+    LastOrganizer,
+    /// The name is somebody else's.
+    NameTaken,
+    /// It is not the password of whoever wants another one.
+    WrongPassword,
+    /// It will not do as a password.
+    BadPassword(store::BadPassword),
+    /// No place on earth has this time zone.
+    NoTimeZone,
+    /// It is no colour.
+    NoColour,
 }
 
 impl Problem {
@@ -66,7 +82,10 @@ impl Problem {
             | Problem::UnknownPlay
             | Problem::NoPairing
             | Problem::NobodyWaits => StatusCode::NOT_FOUND,
-            Problem::SameCode => StatusCode::CONFLICT,
+            Problem::SameCode | Problem::NameTaken | Problem::LastOrganizer => StatusCode::CONFLICT,
+            Problem::NoTimeZone | Problem::NoColour | Problem::BadPassword(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Problem::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Problem::Starting
             | Problem::Full
@@ -74,8 +93,12 @@ impl Problem {
             | Problem::Busy
             | Problem::ArchiveAway => StatusCode::SERVICE_UNAVAILABLE,
             Problem::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Problem::ForeignOrigin | Problem::NoCookie | Problem::NotYourDesk => StatusCode::FORBIDDEN,
-            Problem::NoDesk => StatusCode::UNAUTHORIZED,
+            Problem::ForeignOrigin
+            | Problem::NoCookie
+            | Problem::NotYourDesk
+            | Problem::NotAnOrganizer
+            | Problem::WrongPassword => StatusCode::FORBIDDEN,
+            Problem::NoDesk | Problem::NotLoggedIn => StatusCode::UNAUTHORIZED,
             Problem::TooMany(_) | Problem::TooSoon(_) | Problem::TooManyLogins(_) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
@@ -104,6 +127,16 @@ impl Problem {
             Problem::TooManyLogins(_) => "problem-too-many-logins",
             Problem::NobodyWaits => "problem-nobody-waits",
             Problem::SameCode => "problem-same-code",
+            Problem::NotLoggedIn => "problem-not-logged-in",
+            Problem::NotAnOrganizer => "problem-not-an-organizer",
+            Problem::LastOrganizer => "problem-last-organizer",
+            Problem::NameTaken => "problem-name-taken",
+            Problem::WrongPassword => "problem-wrong-password",
+            Problem::BadPassword(store::BadPassword::Length) => "problem-password-length",
+            Problem::BadPassword(store::BadPassword::Guessed) => "problem-password-guessed",
+            Problem::BadPassword(store::BadPassword::Unhashed) => "problem-busy",
+            Problem::NoTimeZone => "problem-time-zone",
+            Problem::NoColour => "problem-colour",
             // Only programs meet these.
             Problem::NoCover => return "There is no such cover here.".into(),
             Problem::WrongType => return "Send JSON or a form.".into(),

@@ -62,11 +62,7 @@ impl Index {
     ///
     /// # Errors
     /// The collection cannot be read.
-    pub fn entry(
-        &self,
-        nml: &mut (impl Read + Seek),
-        track: &Track,
-    ) -> io::Result<Option<Entry>> {
+    pub fn entry(&self, nml: &mut (impl Read + Seek), track: &Track) -> io::Result<Option<Entry>> {
         let Some(wanted) = name(track) else { return Ok(None) };
         let Some(&at) = self.entries.get(&wanted) else { return Ok(None) };
         nml.seek(SeekFrom::Start(at))?;
@@ -250,7 +246,10 @@ mod tests {
             }
         );
         // Of copies the first; without analysis what stands in the tags.
-        assert_eq!(looked_up(MAC, "", "white label 03").expect("it is there").track.key.as_deref(), Some("Ebm"));
+        assert_eq!(
+            looked_up(MAC, "", "white label 03").expect("it is there").track.key.as_deref(),
+            Some("Ebm")
+        );
         assert_eq!(looked_up(MAC, "Somebody", "Glass Tide"), None);
         assert_eq!(looked_up(MAC, "Nova Harbor", ""), None);
     }

@@ -200,7 +200,9 @@ fn tags(song: &mut Song, tag: &BytesStart<'_>) {
             ("Tags", "Year") => track.year = value.parse().ok(),
             ("Infos", "SongLength") => track.duration_ms = playlist::seconds_as_ms(&value),
             // What the DJ wrote into the tags beats what the program measured, in whichever order they stand.
-            ("Tags" | "Scan", "Bpm") if of_tags || track.bpm.is_none() => track.bpm = bpm(&value).or(track.bpm),
+            ("Tags" | "Scan", "Bpm") if of_tags || track.bpm.is_none() => {
+                track.bpm = bpm(&value).or(track.bpm)
+            }
             ("Tags" | "Scan", "Key") if of_tags || track.key.is_none() => track.key = Some(value),
             _ => {}
         }
