@@ -45,6 +45,10 @@ pub enum Command {
     Backup(Backup),
     /// Puts a backup or a dump into the place of an empty archive
     Restore(Restore),
+    /// Makes the tables and, for programs that run apart, a login for each; again does no harm
+    Setup(Setup),
+    /// Asks the program in this container or unit whether it is ready; exit status 0 or 1, for health checks
+    Healthy,
     /// Prints JSON Schema of every MQTT payload
     Schema,
     /// Prints the MQTT contract as AsyncAPI 3.0
@@ -126,6 +130,16 @@ pub struct Restore {
     /// Overwrite an archive that holds something
     #[arg(long)]
     pub force: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Setup {
+    /// Where the logins are kept: archiver.url and webapp.url, each for PIKA_BROKER_URL_FILE
+    #[arg(long, value_name = "DIR")]
+    pub logins: Option<PathBuf>,
+    /// Where the programs reach the broker
+    #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
+    pub broker: String,
 }
 
 #[derive(Debug, Clone, Default, Args)]

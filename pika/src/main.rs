@@ -13,6 +13,7 @@ mod mosquitto;
 mod network;
 mod parts;
 mod settings;
+mod setup;
 mod tokens;
 
 use std::ffi::OsString;
@@ -90,6 +91,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Import(flags) => archive::import(&loaded, flags).await,
             Command::Backup(flags) => backup::backup(&loaded, flags).await,
             Command::Restore(flags) => backup::restore(&loaded, flags).await,
+            Command::Setup(flags) => setup::run(&loaded, flags).await,
+            Command::Healthy => health::ask(&loaded.settings.section("health")?).await,
             Command::Schema | Command::Asyncapi => Ok(()),
         }
     })

@@ -43,6 +43,16 @@ impl DatabaseUrl {
         }
     }
 
+    /// The same database with this password, unless the URL has one itself. `None`: there is no place for it in the URL.
+    pub fn with_password(self, password: &str) -> Option<Self> {
+        let DatabaseUrl::Postgres { url, pooled } = self else { return Some(self) };
+        let mut parsed = Url::parse(&url).ok()?;
+        if parsed.password().is_none() {
+            parsed.set_password(Some(password)).ok()?;
+        }
+        Some(DatabaseUrl::Postgres { url: parsed.into(), pooled })
+    }
+
     /// What in the URL tells of a pooler in transaction mode, as those who rent out databases write it.
     pub fn sign_of_pooler(&self) -> Option<&'static str> {
         let DatabaseUrl::Postgres { url, .. } = self else { return None };
@@ -309,6 +319,21 @@ mod tests {
         for bad in ["", "sqlite://", "mysql://x", "/a/b.db"] {
             assert_eq!(bad.parse::<DatabaseUrl>(), Err(BadDatabaseUrl), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_password_gets_into_the_url() {
+        let with = |url: &str| match url.parse::<DatabaseUrl>().unwrap().with_password("a@b/c d%") {
+            Some(DatabaseUrl::Postgres { url, .. }) => Some(url),
+            _ => None,
+        };
+        let expected = "postgres://pika:a%40b%2Fc%20d%@postgres/pika";
+        assert_eq!(with("postgres://pika@postgres/pika").as_deref(), Some(expected));
+        let own = "postgres://pika:own@postgres/pika?sslmode=verify-full";
+        assert_eq!(with(own).as_deref(), Some(own), "what the URL says counts");
+        assert_eq!(with("postgres:///pika"), None);
+        let sqlite: DatabaseUrl = "sqlite:///data/pika.db".parse().unwrap();
+        assert_eq!(sqlite.clone().with_password("x"), Some(sqlite));
     }
 
     #[test]
