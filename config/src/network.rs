@@ -19,6 +19,15 @@ pub struct Network {
 pub struct BadNetwork(String);
 
 impl Network {
+    /// How many bits of an address name the network: 32, or 128, of a single address.
+    pub fn bits(&self) -> u8 {
+        self.bits
+    }
+
+    pub fn is_ipv6(&self) -> bool {
+        self.address.is_ipv6()
+    }
+
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {

@@ -6,12 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail, ensure};
 use config::clock::now_ms;
-use store::{BackupFormat, DatabaseUrl};
+use store::{BackupFormat, DatabaseUrl, Store};
 
 use crate::archive::{existing, load, opened};
 use crate::cli::{Backup, Restore};
 use crate::files::{NewFile, PART, Progress};
 use crate::settings::Loaded;
+use crate::tokens::by;
 
 /// A part that nobody has touched for so long was left by a process that was killed.
 const PART_AGE_MAX: Duration = Duration::from_secs(86_400);
@@ -51,8 +52,26 @@ pub async fn backup(loaded: &Loaded, flags: Backup) -> anyhow::Result<()> {
     if in_folder {
         rotate(target.parent().context("a backup lies in a folder")?, ending, flags.keep)?;
     }
+    note(&url, &target).await;
     eprintln!("{} holds the archive of {url}; keep it like a password file", target.display());
     Ok(())
+}
+
+/// How a backup stands in the list of changes, where `pika check` looks for the last one.
+pub const NOTE: &str = "made a backup";
+
+/// The backup is there whether it is on record or not.
+async fn note(url: &DatabaseUrl, target: &Path) {
+    let file_name = target.file_name().unwrap_or_default();
+    let noted = async {
+        let store = Store::open(url)?;
+        store.note(&by(), NOTE, &file_name.to_string_lossy()).await?;
+        store.close().await;
+        Ok::<_, store::Error>(())
+    };
+    if let Err(error) = noted.await {
+        tracing::warn!("the backup is not on record: {:#}", anyhow::Error::from(error));
+    }
 }
 
 /// Shows on a terminal how a file grows while somebody writes it.

@@ -56,6 +56,12 @@ pub enum Command {
     Backup(Backup),
     /// Puts a backup or a dump into the place of an empty archive
     Restore(Restore),
+    /// Makes the tables and, for programs that run apart, a login for each; again does no harm
+    Setup(Setup),
+    /// Asks the program in this container or unit whether it is ready; exit status 0 or 1, for health checks
+    Healthy,
+    /// Whether what runs here is safe and complete: names each fault with its cure
+    Check(Check),
     /// Prints JSON Schema of every MQTT payload
     Schema,
     /// Prints the MQTT contract as AsyncAPI 3.0
@@ -137,6 +143,16 @@ pub struct Restore {
     /// Overwrite an archive that holds something
     #[arg(long)]
     pub force: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Setup {
+    /// Where the logins are kept: archiver.url and webapp.url, each for PIKA_BROKER_URL_FILE
+    #[arg(long, value_name = "DIR")]
+    pub logins: Option<PathBuf>,
+    /// Where the programs reach the broker
+    #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
+    pub broker: String,
 }
 
 #[derive(Debug, Clone, Default, Args)]
@@ -250,6 +266,13 @@ pub enum Role {
     Organizer,
     /// May use his own desks
     Dj,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Check {
+    /// For programs: a list with item, verdict (ok, note or fault), what was found, and the cure
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Args)]

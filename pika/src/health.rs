@@ -2,15 +2,15 @@
 
 use std::convert::Infallible;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use config::{Health, Stop, metrics};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -67,6 +67,57 @@ pub fn listen(settings: &HealthSettings) -> anyhow::Result<TcpListener> {
     let address = listener.local_addr().context("read the address of health and metrics")?;
     tracing::info!(%address, "health and metrics");
     Ok(listener)
+}
+
+/// Longer than this, nobody answers who is well.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// A line for each part that is not ready is far less.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// `pika healthy`: asks the program that has the same settings, and passes its answer on.
+///
+/// # Errors
+/// It is not ready, or nobody answers.
+pub async fn ask(settings: &HealthSettings) -> anyhow::Result<()> {
+    // Who listens on all addresses is asked on this machine.
+    let host = match settings.host {
+        IpAddr::V4(host) if host.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(host) if host.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        host => host,
+    };
+    let text = ask_at(SocketAddr::new(host, settings.port.unwrap_or(DEFAULT_PORT))).await?;
+    print!("{text}");
+    Ok(())
+}
+
+/// Asks whoever serves health at an address, and returns what it says when it is ready.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn ask_at(address: SocketAddr) -> anyhow::Result<String> {
+    let answer = tokio::time::timeout(ANSWER_WITHIN, ready(address));
+    let (status, text) = answer
+        .await
+        .map_err(anyhow::Error::from)
+        .flatten()
+        .with_context(|| format!("ask http://{address}/readyz"))?;
+    match status {
+        StatusCode::OK => Ok(text),
+        _ => bail!("not ready: {}", text.trim_end().replace('\n', "; ")),
+    }
+}
+
+async fn ready(address: SocketAddr) -> anyhow::Result<(StatusCode, String)> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request = Request::get("/readyz").header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
+    let answer = sender.send_request(request).await?;
+    let status = answer.status();
+    let text = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+    let text = text.map_err(|error| anyhow::anyhow!("read the answer: {error}"))?.to_bytes();
+    Ok((status, String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// Serves until stopped.

@@ -3,6 +3,7 @@
 mod accounts;
 mod archive;
 mod backup;
+mod check;
 mod cli;
 mod contract;
 mod demo;
@@ -14,6 +15,7 @@ mod mosquitto;
 mod network;
 mod parts;
 mod settings;
+mod setup;
 mod tokens;
 
 use std::ffi::OsString;
@@ -101,11 +103,14 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Desk(DeskCommand::Pair { code: Some(code), floor, expires }) => {
                 desks::pair(&loaded, code, floor, expires).await
             }
+            Command::Check(flags) => check::run(&loaded, flags).await,
             Command::Token(command) => tokens::run(&loaded, command).await,
             Command::Export(flags) => archive::export(&loaded, flags).await,
             Command::Import(flags) => archive::import(&loaded, flags).await,
             Command::Backup(flags) => backup::backup(&loaded, flags).await,
             Command::Restore(flags) => backup::restore(&loaded, flags).await,
+            Command::Setup(flags) => setup::run(&loaded, flags).await,
+            Command::Healthy => health::ask(&loaded.settings.section("health")?).await,
             Command::Schema | Command::Asyncapi => Ok(()),
         }
     })

@@ -27,6 +27,7 @@ pub const SECTIONS: &[&str] = &[
     "publisher",
     "demo",
     "health",
+    "check",
 ];
 
 /// Names that other software knows too.
@@ -43,6 +44,8 @@ const WELL_KNOWN: &[(&str, &str)] = &[
 pub struct DatabaseSettings {
     /// `sqlite:///path` or `postgres://…`; by default a SQLite file in the data folder. `DATABASE_URL`.
     pub url: Option<Secret>,
+    /// For a URL without one, so that the same secret's file can be given to the database itself.
+    pub password: Option<Secret>,
     /// What is between us and PostgreSQL.
     pub pooler: Pooler,
 }
@@ -127,6 +130,8 @@ pub struct Loaded {
     pub settings: Settings,
     pub log: LogSettings,
     pub data: PathBuf,
+    /// Where settings were read from.
+    pub file: Option<PathBuf>,
 }
 
 impl Loaded {
@@ -168,14 +173,20 @@ impl Loaded {
             Command::Publisher(_) => load(Some(&Choices::file(&data)))?,
             _ => settings,
         };
-        Ok(Self { log: settings.section("log")?, settings, data })
+        Ok(Self { log: settings.section("log")?, settings, data, file: cli.config.clone() })
     }
 
     /// The database, by default a file in the data folder.
     pub fn database(&self) -> anyhow::Result<DatabaseUrl> {
         let database: DatabaseSettings = self.settings.section("database")?;
         let Some(url) = database.url else { return Ok(DatabaseUrl::Sqlite(self.data.join("pika.db"))) };
-        let url: DatabaseUrl = url.reveal().parse().context("read database.url (DATABASE_URL)")?;
+        let mut url: DatabaseUrl = url.reveal().parse().context("read database.url (DATABASE_URL)")?;
+        if let Some(password) = database.password {
+            url = url.with_password(password.reveal()).context(
+                "database.url (DATABASE_URL) has no place for database.password: it needs a host, as in \
+                 postgres://pika@localhost/pika",
+            )?;
+        }
         match (database.pooler, url.sign_of_pooler()) {
             (Pooler::Transaction, _) => Ok(url.pooled()),
             (Pooler::None, None) => Ok(url),
@@ -249,6 +260,7 @@ mod tests {
             section::<publisher::Settings>(settings, "publisher"),
             section::<DemoSettings>(settings, "demo"),
             section::<HealthSettings>(settings, "health"),
+            section::<crate::check::CheckSettings>(settings, "check"),
         ]
     }
 
@@ -261,6 +273,80 @@ mod tests {
         sample.only(SECTIONS).unwrap();
         assert_eq!(all(&sample), all(&Settings::default()));
         assert_eq!(all(&sample).len(), SECTIONS.len());
+    }
+
+    /// Variables that a file for operators sets, as lines of `NAME: value`, `NAME = "value"` or `NAME=value`; those of `examples` are
+    /// put in where it says `${NAME}`.
+    fn variables(text: &str, examples: &[(String, String)]) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for line in text.lines().map(|line| line.trim_start().trim_start_matches("- ")) {
+            let Some(end) = line.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
+            else {
+                continue;
+            };
+            let (name, rest) = line.split_at(end);
+            let Some(value) = rest.trim_start().strip_prefix([':', '=']).map(str::trim) else { continue };
+            let plain = name.strip_suffix("_FILE").unwrap_or(name);
+            let is_ours = plain.starts_with("PIKA_") || WELL_KNOWN.iter().any(|(known, _)| *known == plain);
+            if !is_ours || plain == "PIKA_VERSION" {
+                continue;
+            }
+            let bare = ["'", "\""].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+            let mut value = bare.unwrap_or(value).to_owned();
+            while let Some((before, rest)) = value.split_once("${") {
+                let (inside, after) = rest.split_once('}').unwrap();
+                let after = after.trim_start_matches('}');
+                let word = inside.trim_start_matches('{').split(':').next().unwrap();
+                let example = examples.iter().find(|(known, _)| known == word);
+                let example = example.unwrap_or_else(|| panic!("no example of {word}"));
+                value = format!("{before}{}{after}", example.1);
+            }
+            // The file is there on the machine that it is for.
+            let value = if name == plain { value } else { "from-a-file".to_owned() };
+            let value = if plain == "PIKA_BROKER_URL" { "mqtt://a:b@broker".to_owned() } else { value };
+            found.push((plain.to_owned(), value));
+        }
+        found
+    }
+
+    /// What files for operators set is a setting, and fits.
+    #[test]
+    fn every_variable_in_the_files_for_operators_is_a_setting() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let read = |name: &str| std::fs::read_to_string(format!("{root}/{name}")).unwrap();
+        let mut examples: Vec<(String, String)> = read("docker/.env.example")
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned()))
+            .collect();
+        for (name, value) in [
+            ("Postgres.DATABASE_URL", "postgres://pika:x@postgres.railway.internal:5432/railway"),
+            ("RAILWAY_PUBLIC_DOMAIN", "pika.example.org"),
+        ] {
+            examples.push((name.to_owned(), value.to_owned()));
+        }
+        for (name, at_least) in [
+            ("docker/compose.yaml", 18),
+            ("docker/compose.laptop.yaml", 3),
+            ("docker/fly.toml", 10),
+            ("docker/railway.env.example", 10),
+            ("docker/Dockerfile", 0),
+            ("pika/packaging/systemd/pika@webapp.service.d/login.conf", 0),
+        ] {
+            let environment = variables(&read(name), &examples);
+            assert!(environment.len() >= at_least, "{name}: {environment:?}");
+            let settings =
+                Settings::load(Sources { environment, well_known: WELL_KNOWN, ..Sources::default() })
+                    .unwrap();
+            settings.only(SECTIONS).unwrap_or_else(|error| panic!("{name}: {error}"));
+            all(&settings);
+        }
+        let file = format!("{root}/pika/packaging/debian/pika.toml");
+        let sources = Sources { file: Some(file.as_ref()), ..Sources::default() };
+        let packed = Settings::load(sources).unwrap();
+        packed.only(SECTIONS).unwrap();
+        all(&packed);
     }
 
     /// Settings without a value of their own are in the sample as comments, and those must fit as well.

@@ -18,6 +18,7 @@ pub fn random_token() -> anyhow::Result<String> {
     Ok(hex::encode(random::<32>()?))
 }
 
+/// Random bytes, for a salt.
 pub fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0u8; N];
     getrandom::fill(&mut bytes)

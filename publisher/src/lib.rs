@@ -5,6 +5,7 @@ pub mod choices;
 pub mod controls;
 pub mod cover;
 pub mod desktop;
+pub mod https;
 mod import;
 pub mod journal;
 pub mod now_playing;

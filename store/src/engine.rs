@@ -43,6 +43,24 @@ impl DatabaseUrl {
         }
     }
 
+    /// The same database with this password, unless the URL has one itself. `None`: there is no place for it in the URL.
+    pub fn with_password(self, password: &str) -> Option<Self> {
+        let DatabaseUrl::Postgres { url, pooled } = self else { return Some(self) };
+        let mut parsed = Url::parse(&url).ok()?;
+        if parsed.password().is_none() {
+            parsed.set_password(Some(password)).ok()?;
+        }
+        Some(DatabaseUrl::Postgres { url: parsed.into(), pooled })
+    }
+
+    /// The password in the URL.
+    pub fn password(&self) -> Option<String> {
+        let DatabaseUrl::Postgres { url, .. } = self else { return None };
+        let url = Url::parse(url).ok()?;
+        let password = percent_encoding::percent_decode_str(url.password()?).decode_utf8().ok()?;
+        Some(password.into_owned())
+    }
+
     /// What in the URL tells of a pooler in transaction mode, as those who rent out databases write it.
     pub fn sign_of_pooler(&self) -> Option<&'static str> {
         let DatabaseUrl::Postgres { url, .. } = self else { return None };
@@ -238,6 +256,29 @@ impl Store {
         }
     }
 
+    /// Migrations of this release that the database does not have yet.
+    pub async fn pending_migrations(&self) -> Result<Vec<String>, Error> {
+        let done: Result<Vec<(i64,)>, sqlx::Error> = on_engine!(&self.engine, read pool =>
+            sqlx::query_as("select version from _sqlx_migrations").fetch_all(pool).await);
+        let done = match done.map_err(Error::from) {
+            Ok(done) => done,
+            // An empty database has no such table.
+            Err(Error::Refused(_)) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let migrator = sqlx::migrate!("./migrations");
+        let pending = migrator.iter().filter(|one| done.iter().all(|(version,)| *version != one.version));
+        Ok(pending.map(|one| format!("{} {}", one.version, one.description)).collect())
+    }
+
+    /// What time it is for the database. Nothing: it has no clock but ours.
+    pub async fn server_clock_ms(&self) -> Result<Option<i64>, Error> {
+        let Engine::Postgres(pool) = &self.engine else { return Ok(None) };
+        let now = "select cast(extract(epoch from clock_timestamp()) * 1000 as bigint)";
+        let (now_ms,): (i64,) = sqlx::query_as(now).fetch_one(pool).await?;
+        Ok(Some(now_ms))
+    }
+
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), Error> {
         on_engine!(&self.engine, write pool => sqlx::query("select 1").execute(pool).await.map(drop))?;
@@ -318,6 +359,21 @@ mod tests {
         for bad in ["", "sqlite://", "mysql://x", "/a/b.db"] {
             assert_eq!(bad.parse::<DatabaseUrl>(), Err(BadDatabaseUrl), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_password_gets_into_the_url() {
+        let with = |url: &str| match url.parse::<DatabaseUrl>().unwrap().with_password("a@b/c d%") {
+            Some(DatabaseUrl::Postgres { url, .. }) => Some(url),
+            _ => None,
+        };
+        let expected = "postgres://pika:a%40b%2Fc%20d%@postgres/pika";
+        assert_eq!(with("postgres://pika@postgres/pika").as_deref(), Some(expected));
+        let own = "postgres://pika:own@postgres/pika?sslmode=verify-full";
+        assert_eq!(with(own).as_deref(), Some(own), "what the URL says counts");
+        assert_eq!(with("postgres:///pika"), None);
+        let sqlite: DatabaseUrl = "sqlite:///data/pika.db".parse().unwrap();
+        assert_eq!(sqlite.clone().with_password("x"), Some(sqlite));
     }
 
     #[test]

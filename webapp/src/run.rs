@@ -20,7 +20,7 @@ use crate::live::feed;
 use crate::live::hub::Hub;
 use crate::live::taps::Taps;
 use crate::settings::Settings;
-use crate::web::{self, App, Peer};
+use crate::web::{self, App, Patient, Peer};
 
 /// A client that takes longer to say what it wants is not waited for.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -130,8 +130,9 @@ async fn connection(stream: TcpStream, peer: Peer, app: Arc<App>, routes: Router
         request.extensions_mut().insert(peer);
         request.map(Body::new)
     });
-    let serving =
-        server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)).with_upgrades();
+    let serving = server
+        .serve_connection(TokioIo::new(Patient::new(stream)), TowerToHyperService::new(routes))
+        .with_upgrades();
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,

@@ -3,6 +3,7 @@
 mod bench;
 mod desktop;
 mod fuzz;
+mod image;
 mod lab;
 mod tidy;
 mod tools;
@@ -32,6 +33,10 @@ enum Chore {
     Ci,
     /// Who may import whom, and other rules that compilers do not know
     Tidy,
+    /// Whether every command in docs/operating.md runs, or names what exists
+    DocsCheck,
+    /// The Dockerfile's steps without an engine: the build, what is copied, the user, the start and the health check
+    ImageCheck(image::ImageCheck),
     /// Whether the publisher still builds for Windows and macOS, seen from Debian
     DesktopCheck,
     /// Fuzzes what reads bytes from outside
@@ -91,6 +96,8 @@ fn main() -> ExitCode {
         Chore::Test { rest } => test(&rest),
         Chore::Ci => ci(),
         Chore::Tidy => tidy::tidy(),
+        Chore::DocsCheck => test(&["-p", "pika-e2e", "operating::"].map(str::to_owned)),
+        Chore::ImageCheck(check) => image::check(&check),
         Chore::DesktopCheck => desktop::check(),
         Chore::Fuzz(fuzz) => fuzz::run(&fuzz),
         Chore::Fault(fault) => bad_night("fault", fault.seed, &[fault.faults, fault.desks, fault.dancers]),
@@ -184,19 +191,23 @@ fn cargo_with(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Resul
     let shown = arguments.join(" ");
     println!("· cargo {shown}");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What cargo told us about ourselves is not for the next cargo: some build scripts (ring's) look at it, and
-    // would build everything above them again each time.
+    forget_ourselves(&mut command);
+    let status = command.args(arguments).envs(environment.iter().copied()).current_dir(root()).status();
+    if !status.with_context(|| format!("run cargo {shown}"))?.success() {
+        bail!("cargo {shown} failed");
+    }
+    Ok(())
+}
+
+/// What cargo told us about ourselves is not for the next cargo: some build scripts (ring's) look at it, and would build everything
+/// above them again each time.
+fn forget_ourselves(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let named = |prefix: &&str| name.to_string_lossy().starts_with(*prefix);
         if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"].iter().any(named) {
             command.env_remove(&name);
         }
     }
-    let status = command.args(arguments).envs(environment.iter().copied()).current_dir(root()).status();
-    if !status.with_context(|| format!("run cargo {shown}"))?.success() {
-        bail!("cargo {shown} failed");
-    }
-    Ok(())
 }
 
 /// Where cargo builds.

@@ -184,7 +184,8 @@ fn words(faults: &mut Vec<String>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tracked() -> anyhow::Result<Vec<PathBuf>> {
+/// What git knows, or would if it was asked to.
+pub fn tracked() -> anyhow::Result<Vec<PathBuf>> {
     let output = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
         .current_dir(root())

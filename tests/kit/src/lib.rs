@@ -20,6 +20,7 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod screen;
+pub mod stack;
 pub mod tray;
 pub mod venue;
 pub mod wait;

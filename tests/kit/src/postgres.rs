@@ -99,7 +99,7 @@ fn unprivileged(name: &str, folder: &Path) -> Command {
 }
 
 /// On the path, or where Debian puts the programs of one version.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file());
     let versions = || fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();

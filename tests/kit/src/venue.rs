@@ -84,7 +84,7 @@ impl Drop for Venue {
     }
 }
 
-fn inside(namespace: &str, command: &Command) -> Command {
+pub(crate) fn inside(namespace: &str, command: &Command) -> Command {
     let mut inside = Command::new("ip");
     inside.args(["netns", "exec", namespace]).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
@@ -96,7 +96,7 @@ fn inside(namespace: &str, command: &Command) -> Command {
     inside
 }
 
-fn ip(arguments: &[&str]) {
+pub(crate) fn ip(arguments: &[&str]) {
     let done =
         Command::new("ip").args(arguments).output().expect("ip is there (cargo xtask test installs it)");
     assert!(

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -17,6 +17,7 @@ use crate::live::taps::Tap;
 use crate::views::console::{ConsolePage, FloorsPage, LoginPage};
 use crate::web::desk::{Desk, Desks};
 use crate::web::pages::show;
+use crate::web::patient::whole;
 use crate::web::taps::{accepts_json, has_type};
 use crate::web::{App, Problem, Visitor};
 use crate::words::Words;
@@ -256,7 +257,7 @@ pub(super) async fn form<T: for<'de> Deserialize<'de>>(
     if !has_type(headers, "application/x-www-form-urlencoded") {
         return Err(Problem::WrongType);
     }
-    let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| NOT_A_FORM)?;
+    let bytes = whole(body, BODY_BYTES_MAX).await.ok_or(NOT_A_FORM)?;
     serde_urlencoded::from_bytes(&bytes).map_err(|_| NOT_A_FORM)
 }
 

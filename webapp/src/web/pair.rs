@@ -3,7 +3,7 @@
 //! so every web app of an event can answer every step.
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,6 +16,7 @@ use store::{By, LetIn, PAIRING_LASTS_MS, Pairing, Store, Token, TokenKind};
 use uuid::Uuid;
 
 use crate::web::dancer::hex;
+use crate::web::patient::whole;
 use crate::web::taps::has_type;
 use crate::web::{App, Problem, Visitor};
 
@@ -242,8 +243,8 @@ async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T,
     if !has_type(headers, "application/json") {
         return Err(Problem::WrongType);
     }
-    let bytes = to_bytes(body, BODY_BYTES_MAX).await;
-    let bytes = bytes.map_err(|_| Problem::BadRequest("The message is too long."))?;
+    let bytes = whole(body, BODY_BYTES_MAX).await;
+    let bytes = bytes.ok_or(Problem::BadRequest("The message is too long, or comes too slowly."))?;
     serde_json::from_slice(&bytes).map_err(|_| Problem::BadRequest("This is no message of a pairing."))
 }
 

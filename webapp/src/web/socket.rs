@@ -24,6 +24,7 @@ use crate::live::hub::{Seat, State as FloorState, text_frame};
 use crate::views::Screen;
 use crate::views::floor::Clock;
 use crate::web::frames::{handshake, is_ours, upgrade_headers};
+use crate::web::patient::Patient;
 use crate::web::presence::Open;
 use crate::web::writers::Newcomer;
 use crate::web::{App, Peer, Problem, Visitor};
@@ -103,8 +104,8 @@ pub(super) async fn open(
     app.tasks.spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
         // The server accepts nothing but TCP, so the stream below is what it says.
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-        let Ok(stream) = parts.io.into_inner().into_std() else { return };
+        let Ok(parts) = upgraded.downcast::<TokioIo<Patient<TcpStream>>>() else { return };
+        let Ok(stream) = parts.io.into_inner().into_inner().into_std() else { return };
         writers.take(opening.newcomer(stream, parts.read_buf));
     });
     Ok((StatusCode::SWITCHING_PROTOCOLS, upgrade_headers(accept)).into_response())

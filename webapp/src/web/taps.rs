@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -19,6 +19,7 @@ use crate::live::board::FloorView;
 use crate::live::taps::Tap;
 use crate::views::me::ForgottenPage;
 use crate::web::limits::{TapRefused, Tapper};
+use crate::web::patient::whole;
 use crate::web::{App, Problem, Visitor};
 
 const BODY_BYTES_MAX: usize = 1_024;
@@ -265,7 +266,7 @@ fn page_before(headers: &HeaderMap, floor: &FloorAddress) -> String {
 const INCOMPLETE: Problem = Problem::BadRequest("Say which play: play_id, as JSON or as a form.");
 
 async fn read(headers: &HeaderMap, body: Body) -> Result<Form, Problem> {
-    let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| INCOMPLETE)?;
+    let bytes = whole(body, BODY_BYTES_MAX).await.ok_or(INCOMPLETE)?;
     if has_type(headers, "application/json") {
         return serde_json::from_slice(&bytes).map_err(|_| INCOMPLETE);
     }

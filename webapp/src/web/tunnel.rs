@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use crate::web::frames::{
     ClientFrame, ClientFrames, close_frame, handshake, is_ours, pong_frame, upgrade_headers,
 };
+use crate::web::patient::Patient;
 use crate::web::socket::Place;
 use crate::web::{App, Problem};
 
@@ -60,8 +61,8 @@ pub(super) async fn open(State(app): State<App>, mut request: Request) -> Result
         let _held = place;
         let Ok(upgraded) = upgrade.await else { return };
         // The server accepts nothing but TCP, so the stream below is what it says.
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-        if let Err(error) = pipe(parts.io.into_inner(), parts.read_buf, broker, stop).await {
+        let Ok(parts) = upgraded.downcast::<TokioIo<Patient<TcpStream>>>() else { return };
+        if let Err(error) = pipe(parts.io.into_inner().into_inner(), parts.read_buf, broker, stop).await {
             tracing::debug!("a tunnel ended: {error}");
         }
     });
