@@ -28,9 +28,11 @@ use tokio::time::MissedTickBehavior;
 
 use crate::announced::Announced;
 use crate::batch::{Batch, Position, Transaction, Waiting};
+use crate::counters::{Counters, Failed};
 use crate::crowd::Crowd;
 use crate::floor::{Floor, Happening, Now};
 use crate::frontier::{Arrival, Frontier};
+use crate::lag::Lag;
 use crate::polls::{Polls, Shown};
 use crate::requests::Requests;
 use crate::settings::{EventSettings, Settings};
@@ -96,9 +98,13 @@ pub async fn run(
     let (bus, mut inbox) = bus::open(options, bus_stop.clone())?;
 
     let (done_sender, mut done) = mpsc::channel(4);
-    let needs =
-        Needs { broker: health.part("archiver to broker"), database: health.part("archiver to database") };
+    let needs = Needs {
+        broker: health.part("archiver to broker"),
+        database: health.part("archiver to database"),
+        lease: health.part("archiver's lease"),
+    };
     let mut archiver = Archiver::new(event, &settings, floors, bus, store, done_sender, needs);
+    health.register(|registry| archiver.counters.register(registry));
     archiver.wait_for_our_turn();
     let mut renewing = tokio::time::interval(RENEW_EVERY);
     renewing.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -145,6 +151,7 @@ pub(crate) enum Finished {
         turn: u64,
         asked: Instant,
         result: Result<(), store::Error>,
+        records: usize,
         cursors: Vec<CursorRow>,
     },
     Renewed {
@@ -193,12 +200,16 @@ struct Archiver {
     keep_reactions_days: Option<u32>,
     folded_ms: i64,
     health: Needs,
+    lag: Lag,
+    counters: Counters,
 }
 
 /// What has to be there for the archive to be kept.
 struct Needs {
     broker: Part,
     database: Part,
+    /// While another archiver has it, the night is on record all the same, but not by this process.
+    lease: Part,
 }
 
 /// What a desk has said of itself since the last connect.
@@ -308,6 +319,8 @@ impl Archiver {
             keep_reactions_days: settings.keep_reactions_days,
             folded_ms: 0,
             health,
+            lag: Lag::default(),
+            counters: Counters::default(),
             event,
         }
     }
@@ -328,6 +341,11 @@ impl Archiver {
     }
 
     fn fall_silent(&mut self) {
+        self.health
+            .lease
+            .lacks("another archiver has it; this one listens, and takes over when that one is gone");
+        self.counters.lease.set(0);
+        self.lag = Lag::default();
         self.bus.fall_silent();
         self.standing = Standing::Waiting { knows_another: true };
         self.turn += 1;
@@ -365,9 +383,18 @@ impl Archiver {
     fn renewed(&mut self, asked: Instant, result: Result<bool, store::Error>) {
         let Standing::Holding { renewed, is_database_away, .. } = &mut self.standing else { return };
         match result {
-            Ok(true) => (*renewed, *is_database_away) = (asked, false),
+            Ok(true) => {
+                (*renewed, *is_database_away) = (asked, false);
+                // Whether it takes what waits, the next transaction will tell.
+                if self.batch.is_empty() {
+                    self.health.database.ready();
+                }
+            }
             Ok(false) => self.stand_down(),
-            Err(_) => *is_database_away = true,
+            Err(error) => {
+                *is_database_away = true;
+                self.health.database.lacks(format!("{:#}", anyhow::Error::from(error)));
+            }
         }
     }
 
@@ -550,7 +577,7 @@ impl Archiver {
     fn keep_cover(&mut self, jpeg: &Jpeg, now_ms: i64) {
         if self.standing.is_ours() && !self.batch.is_full() {
             let record = Record::Cover(CoverRow { jpeg: jpeg.clone(), stored_ms: now_ms });
-            self.batch.push(Waiting { record: Some(record), position: None });
+            self.batch.push(Waiting { record: Some(record), position: None, arrived_ms: now_ms });
         }
     }
 
@@ -561,6 +588,8 @@ impl Archiver {
         if !self.standing.is_ours() {
             return Taken::New;
         }
+        let stored = self.cursors.get(&(producer.clone(), journal)).copied().unwrap_or_default();
+        self.lag.heard(&producer, journal, seq, stored);
         if self.batch.is_full() {
             if now_ms - self.full_logged_ms > 10_000 {
                 self.full_logged_ms = now_ms;
@@ -584,7 +613,7 @@ impl Archiver {
             }
         }
         let position = Position { event: self.event.id.clone(), producer, journal, seq };
-        self.batch.push(Waiting { record: record(), position: Some(position) });
+        self.batch.push(Waiting { record: record(), position: Some(position), arrived_ms: now_ms });
         Taken::New
     }
 
@@ -642,7 +671,7 @@ impl Archiver {
             skew_ms: heard.skew.ahead_ms(),
             heard_ms: now_ms,
         };
-        self.batch.push(Waiting { record: Some(Record::Desk(row)), position: None });
+        self.batch.push(Waiting { record: Some(Record::Desk(row)), position: None, arrived_ms: now_ms });
     }
 
     /// A set that has begun or ended without a play of its own to say so.
@@ -660,6 +689,7 @@ impl Archiver {
                     ended_ms: (!state.on_air).then_some(state.at_ms),
                 })),
                 position: None,
+                arrived_ms: now_ms(),
             });
         }
     }
@@ -678,6 +708,21 @@ impl Archiver {
                 self.publish_poll(&address, now_ms);
             }
         }
+        self.measure();
+    }
+
+    /// What only changes by the way.
+    fn measure(&mut self) {
+        let queues = self.floors.iter().flat_map(|(address, live)| {
+            live.floor
+                .queues()
+                .map(|(desk, online, queue)| (format!("{}/{desk}", address.floor), online, queue))
+        });
+        let queues: Vec<(String, bool, u64)> = queues.collect();
+        let online = queues.iter().filter(|(_, online, _)| *online).count();
+        self.counters.desks(online, queues.into_iter().map(|(desk, _, queue)| (desk, queue)).collect());
+        self.counters.lag(self.lag.each());
+        self.counters.waiting.set(self.batch.len() as u64);
     }
 
     /// Once a day, sums up reactions that are too old to be kept one by one.
@@ -844,7 +889,8 @@ impl Archiver {
             tokio::spawn(async move {
                 let asked = Instant::now();
                 let result = store.record(&records, &cursors, lease.as_ref()).await;
-                let _ = done.send(Finished::Stored { turn, asked, result, cursors }).await;
+                let records = records.len();
+                let _ = done.send(Finished::Stored { turn, asked, result, records, cursors }).await;
             });
         }
     }
@@ -868,7 +914,9 @@ impl Archiver {
             }
             Finished::Hopeless(error) => return Err(error.context("prepare the database")),
             Finished::Stored { turn, .. } | Finished::Renewed { turn, .. } if turn != self.turn => {}
-            Finished::Stored { asked, result, cursors, .. } => self.stored(asked, result, cursors, now_ms),
+            Finished::Stored { asked, result, records, cursors, .. } => {
+                self.stored(asked, result, records, cursors, now_ms);
+            }
             Finished::Renewed { asked, result, .. } => {
                 self.is_renewing = false;
                 self.renewed(asked, result);
@@ -889,21 +937,29 @@ impl Archiver {
         &mut self,
         asked: Instant,
         result: Result<(), store::Error>,
+        records: usize,
         cursors: Vec<CursorRow>,
         now_ms: i64,
     ) {
         match result {
             Ok(()) => {
+                self.counters.transaction.observe(asked.elapsed());
+                self.counters.committed(records, self.batch.running_since_ms(), now_ms);
                 self.batch.committed();
                 self.health.database.ready();
                 self.renewed(asked, Ok(true));
                 for cursor in cursors {
+                    self.lag.stored(&cursor.producer, cursor.journal, cursor.seq);
                     self.cursors.insert((cursor.producer.clone(), cursor.journal), cursor.seq);
                     self.tell_cursor(&cursor.producer, cursor.journal, now_ms);
                 }
             }
-            Err(store::Error::Superseded) => self.stand_down(),
+            Err(store::Error::Superseded) => {
+                self.counters.fail(Failed::Superseded);
+                self.stand_down();
+            }
             Err(store::Error::Away(error)) => {
+                self.counters.fail(Failed::Away);
                 let wait_ms = self.batch.failed(now_ms);
                 self.health.database.lacks(error.to_string());
                 tracing::warn!(
@@ -912,6 +968,7 @@ impl Archiver {
                 );
             }
             Err(error) => {
+                self.counters.fail(Failed::Refused);
                 let error = anyhow::Error::from(error);
                 match self.batch.refused() {
                     None => {
@@ -936,6 +993,9 @@ impl Archiver {
         });
         self.restored = true;
         self.health.database.ready();
+        self.health.lease.ready();
+        self.counters.lease.set(1);
+        self.counters.term.set(term.unsigned_abs());
         for cursor in restored.cursors {
             self.frontier.restore(cursor.producer.clone(), cursor.journal, cursor.seq);
             self.cursors.insert((cursor.producer.clone(), cursor.journal), cursor.seq);

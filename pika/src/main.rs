@@ -4,6 +4,7 @@ mod archive;
 mod backup;
 mod cli;
 mod contract;
+mod database;
 mod demo;
 mod desk;
 mod desks;
@@ -12,6 +13,7 @@ mod health;
 mod mosquitto;
 mod network;
 mod parts;
+mod reports;
 mod settings;
 mod tokens;
 
@@ -21,6 +23,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{Cli, Command, DeskCommand};
+use reports::Reports;
 use settings::Loaded;
 
 fn main() -> ExitCode {
@@ -62,7 +65,19 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     }
     let demo = matches!(&cli.command, Command::Up(up) if up.demo);
     let loaded = Loaded::read(&cli, demo)?;
-    config::logging::start(&loaded.log)?;
+    let reports = Reports::start(&loaded.settings.section("sentry")?)?;
+    config::logging::start(&loaded.log, reports.as_ref().map(Reports::listener))?;
+    let _last_words = Reports::last_words(reports.as_ref());
+    // What a person typed wrong is nobody else's business.
+    let is_program = cli.command.is_program();
+    let outcome = carry_out(cli, loaded);
+    if let (Err(error), Some(reports), true) = (&outcome, &reports, is_program) {
+        reports.failed(error);
+    }
+    outcome
+}
+
+fn carry_out(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
     // A phone is a file descriptor, and many systems begin with a thousand.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!("cannot raise the number of connections that the system allows: {error}");

@@ -6,6 +6,7 @@ mod rows;
 
 mod archive;
 mod backup;
+mod condition;
 mod directory;
 mod dump;
 mod lease;
@@ -21,6 +22,7 @@ mod explain;
 
 pub use archive::{CoverRow, CursorRow, DeskRow, PlayRow, Record, SetRow};
 pub use backup::{BackupFormat, copy_sqlite, pg_dump, pg_restore, prepare_sqlite, release_sqlite};
+pub use condition::{Condition, Connections};
 pub use directory::{Event, Floor};
 pub use dump::check_dump;
 pub use engine::{BadDatabaseUrl, DatabaseUrl, Error, Store};

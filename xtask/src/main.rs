@@ -1,5 +1,6 @@
 //! Chores of the project: `cargo xtask --help`.
 
+mod audit;
 mod bench;
 mod desktop;
 mod fuzz;
@@ -32,6 +33,8 @@ enum Chore {
     Ci,
     /// Who may import whom, and other rules that compilers do not know
     Tidy,
+    /// Whether what we depend on has known faults, and licences that we may use
+    Audit(audit::Audit),
     /// Whether the publisher still builds for Windows and macOS, seen from Debian
     DesktopCheck,
     /// Fuzzes what reads bytes from outside
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Chore::Test { rest } => test(&rest),
         Chore::Ci => ci(),
         Chore::Tidy => tidy::tidy(),
+        Chore::Audit(audit) => audit::run(&audit),
         Chore::DesktopCheck => desktop::check(),
         Chore::Fuzz(fuzz) => fuzz::run(&fuzz),
         Chore::Fault(fault) => bad_night("fault", fault.seed, &[fault.faults, fault.desks, fault.dancers]),
