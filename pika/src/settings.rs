@@ -319,18 +319,16 @@ mod tests {
     /// Whatever the sample calls a password, a token, a key, a secret or a URL with a login stays out of `Debug`.
     #[test]
     fn secrets_are_not_in_debug_output() {
-        const SECRETS: [&str; 12] = [
+        const SECRETS: [&str; 10] = [
             "database.url",
             "bus.url",
             "bus.token",
             "web.secret",
             "sentry.dsn",
             "publisher.virtualdj_live.password",
-            "publisher.virtualdj_live.url",
             "publisher.rekordbox.key",
             "publisher.icecast.password",
             "publisher.jriver.password",
-            "publisher.jriver.url",
             "publisher.http.token",
         ];
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/pika.toml");
