@@ -38,6 +38,7 @@ pub struct Batch {
 pub struct Waiting {
     pub record: Option<Record>,
     pub position: Option<Position>,
+    pub arrived_ms: i64,
 }
 
 /// A place in a producer's journal.
@@ -120,6 +121,12 @@ impl Batch {
         })
     }
 
+    /// When that came which is in the transaction that runs, as far as its producers wait for it.
+    pub fn running_since_ms(&self) -> impl Iterator<Item = i64> {
+        let running = self.waiting[..self.running].iter();
+        running.filter(|waiting| waiting.position.is_some()).map(|waiting| waiting.arrived_ms)
+    }
+
     /// Lets go of everything.
     pub fn clear(&mut self) {
         *self = Self::new(self.waiting_max);
@@ -198,7 +205,7 @@ mod tests {
             journal: journal(),
             seq,
         };
-        Waiting { record: Some(record), position: Some(position) }
+        Waiting { record: Some(record), position: Some(position), arrived_ms: seq as i64 }
     }
 
     #[test]
@@ -257,7 +264,7 @@ mod tests {
         let row = Record::Cover(CoverRow { jpeg, stored_ms: 1 });
         let mut batch = Batch::new(20_000);
         while !batch.is_full() {
-            batch.push(Waiting { record: Some(row.clone()), position: None });
+            batch.push(Waiting { record: Some(row.clone()), position: None, arrived_ms: 0 });
         }
         assert!((300..400).contains(&batch.len()), "{}", batch.len());
         batch.begin(0).unwrap();

@@ -194,6 +194,12 @@ impl Floor {
         known.collect()
     }
 
+    /// Of each desk, whether it is connected, and how many messages it says are not confirmed.
+    pub fn queues(&self) -> impl Iterator<Item = (&DeskId, bool, u64)> {
+        let queue = |desk: &Desk| desk.state.as_ref().map_or(0, |state| state.queue_depth);
+        self.desks.iter().map(move |(id, desk)| (id, desk.online, queue(desk)))
+    }
+
     /// The newest request that each desk has answered.
     pub fn answers(&self) -> Vec<(DeskId, MessageId)> {
         let answered = |(id, desk): (&DeskId, &Desk)| Some((id.clone(), desk.state.as_ref()?.answered?));

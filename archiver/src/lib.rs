@@ -5,11 +5,13 @@ pub mod batch;
 pub mod crowd;
 pub mod floor;
 pub mod frontier;
+pub mod lag;
 pub mod polls;
 pub mod requests;
 pub mod skew;
 pub mod voices;
 
+mod counters;
 mod run;
 mod settings;
 mod standing;

@@ -28,9 +28,11 @@ use tokio::time::MissedTickBehavior;
 
 use crate::announced::Announced;
 use crate::batch::{Batch, Position, Transaction, Waiting};
+use crate::counters::{Counters, Failed};
 use crate::crowd::Crowd;
 use crate::floor::{Floor, Happening, Now};
 use crate::frontier::{Arrival, Frontier};
+use crate::lag::Lag;
 use crate::polls::{Polls, Shown};
 use crate::requests::Requests;
 use crate::settings::{EventSettings, Settings};
@@ -79,10 +81,15 @@ pub async fn run(
     health: Health,
     stop: Stop,
 ) -> anyhow::Result<()> {
-    let health =
-        Needs { broker: health.part("archiver to broker"), database: health.part("archiver to database") };
+    let mut counters = Counters::default();
+    health.register(|registry| counters.register(registry));
+    let health = Needs {
+        broker: health.part("archiver to broker"),
+        database: health.part("archiver to database"),
+        lease: health.part("archiver's lease"),
+    };
     // Floors change a few times a year. To begin anew is what we can do at any moment anyway, and loses nothing.
-    while let Some(changed) = serve(&event, &settings, &store, &broker, &health, &stop).await? {
+    while let Some(changed) = serve(&event, &settings, &store, &broker, &health, &mut counters, &stop).await? {
         let floors: Vec<&str> = changed.floors.iter().map(|floor| floor.id.as_str()).collect();
         tracing::info!(floors = floors.join(","), "the event has changed");
         event = event.as_in(changed);
@@ -97,6 +104,7 @@ async fn serve(
     store: &Store,
     broker: &BrokerUrl,
     health: &Needs,
+    counters: &mut Counters,
     stop: &Stop,
 ) -> anyhow::Result<Option<store::Event>> {
     let floors: Vec<FloorAddress> =
@@ -121,6 +129,7 @@ async fn serve(
     let (done_sender, mut done) = mpsc::channel(4);
     let mut archiver =
         Archiver::new(event.clone(), settings, floors, bus, store.clone(), done_sender, health.clone());
+    archiver.counters = std::mem::take(counters);
     archiver.wait_for_our_turn();
     let mut renewing = tokio::time::interval(RENEW_EVERY);
     renewing.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -155,6 +164,7 @@ async fn serve(
     if let Some(changed) = &changed {
         archiver.clear_floors_but(changed);
     }
+    *counters = archiver.counters;
     bus_stop.cancel();
     while inbox.next().await.is_some() {}
     Ok(changed)
@@ -176,6 +186,7 @@ pub(crate) enum Finished {
         turn: u64,
         asked: Instant,
         result: Result<(), store::Error>,
+        records: usize,
         cursors: Vec<CursorRow>,
     },
     Renewed {
@@ -228,6 +239,8 @@ struct Archiver {
     /// What it has become.
     directory: Option<store::Event>,
     health: Needs,
+    lag: Lag,
+    counters: Counters,
 }
 
 /// What has to be there for the archive to be kept.
@@ -235,6 +248,8 @@ struct Archiver {
 struct Needs {
     broker: Part,
     database: Part,
+    /// While another archiver has it, the night is on record all the same, but not by this process.
+    lease: Part,
 }
 
 /// What a desk has said of itself since the last connect.
@@ -346,6 +361,8 @@ impl Archiver {
             directory_asked_ms: now_ms(),
             directory: None,
             health,
+            lag: Lag::default(),
+            counters: Counters::default(),
             event,
         }
     }
@@ -404,6 +421,11 @@ impl Archiver {
     }
 
     fn fall_silent(&mut self) {
+        self.health
+            .lease
+            .lacks("another archiver has it; this one listens, and takes over when that one is gone");
+        self.counters.lease.set(0);
+        self.lag = Lag::default();
         self.bus.fall_silent();
         self.standing = Standing::Waiting { knows_another: true };
         self.turn += 1;
@@ -441,9 +463,18 @@ impl Archiver {
     fn renewed(&mut self, asked: Instant, result: Result<bool, store::Error>) {
         let Standing::Holding { renewed, is_database_away, .. } = &mut self.standing else { return };
         match result {
-            Ok(true) => (*renewed, *is_database_away) = (asked, false),
+            Ok(true) => {
+                (*renewed, *is_database_away) = (asked, false);
+                // Whether it takes what waits, the next transaction will tell.
+                if self.batch.is_empty() {
+                    self.health.database.ready();
+                }
+            }
             Ok(false) => self.stand_down(),
-            Err(_) => *is_database_away = true,
+            Err(error) => {
+                *is_database_away = true;
+                self.health.database.lacks(format!("{:#}", anyhow::Error::from(error)));
+            }
         }
     }
 
@@ -626,7 +657,7 @@ impl Archiver {
     fn keep_cover(&mut self, jpeg: &Jpeg, now_ms: i64) {
         if self.standing.is_ours() && !self.batch.is_full() {
             let record = Record::Cover(CoverRow { jpeg: jpeg.clone(), stored_ms: now_ms });
-            self.batch.push(Waiting { record: Some(record), position: None });
+            self.batch.push(Waiting { record: Some(record), position: None, arrived_ms: now_ms });
         }
     }
 
@@ -637,6 +668,8 @@ impl Archiver {
         if !self.standing.is_ours() {
             return Taken::New;
         }
+        let stored = self.cursors.get(&(producer.clone(), journal)).copied().unwrap_or_default();
+        self.lag.heard(&producer, journal, seq, stored);
         if self.batch.is_full() {
             if now_ms - self.full_logged_ms > 10_000 {
                 self.full_logged_ms = now_ms;
@@ -660,7 +693,7 @@ impl Archiver {
             }
         }
         let position = Position { event: self.event.id.clone(), producer, journal, seq };
-        self.batch.push(Waiting { record: record(), position: Some(position) });
+        self.batch.push(Waiting { record: record(), position: Some(position), arrived_ms: now_ms });
         Taken::New
     }
 
@@ -718,7 +751,7 @@ impl Archiver {
             skew_ms: heard.skew.ahead_ms(),
             heard_ms: now_ms,
         };
-        self.batch.push(Waiting { record: Some(Record::Desk(row)), position: None });
+        self.batch.push(Waiting { record: Some(Record::Desk(row)), position: None, arrived_ms: now_ms });
     }
 
     /// A set that has begun or ended without a play of its own to say so.
@@ -736,6 +769,7 @@ impl Archiver {
                     ended_ms: (!state.on_air).then_some(state.at_ms),
                 })),
                 position: None,
+                arrived_ms: now_ms(),
             });
         }
     }
@@ -755,6 +789,21 @@ impl Archiver {
                 self.publish_poll(&address, now_ms);
             }
         }
+        self.measure();
+    }
+
+    /// What only changes by the way.
+    fn measure(&mut self) {
+        let queues = self.floors.iter().flat_map(|(address, live)| {
+            live.floor
+                .queues()
+                .map(|(desk, online, queue)| (format!("{}/{desk}", address.floor), online, queue))
+        });
+        let queues: Vec<(String, bool, u64)> = queues.collect();
+        let online = queues.iter().filter(|(_, online, _)| *online).count();
+        self.counters.desks(online, queues.into_iter().map(|(desk, _, queue)| (desk, queue)).collect());
+        self.counters.lag(self.lag.each());
+        self.counters.waiting.set(self.batch.len() as u64);
     }
 
     /// Once a day, sums up reactions that are too old to be kept one by one.
@@ -921,7 +970,8 @@ impl Archiver {
             tokio::spawn(async move {
                 let asked = Instant::now();
                 let result = store.record(&records, &cursors, lease.as_ref()).await;
-                let _ = done.send(Finished::Stored { turn, asked, result, cursors }).await;
+                let records = records.len();
+                let _ = done.send(Finished::Stored { turn, asked, result, records, cursors }).await;
             });
         }
     }
@@ -946,7 +996,9 @@ impl Archiver {
             }
             Finished::Hopeless(error) => return Err(error.context("prepare the database")),
             Finished::Stored { turn, .. } | Finished::Renewed { turn, .. } if turn != self.turn => {}
-            Finished::Stored { asked, result, cursors, .. } => self.stored(asked, result, cursors, now_ms),
+            Finished::Stored { asked, result, records, cursors, .. } => {
+                self.stored(asked, result, records, cursors, now_ms);
+            }
             Finished::Renewed { asked, result, .. } => {
                 self.is_renewing = false;
                 self.renewed(asked, result);
@@ -967,21 +1019,29 @@ impl Archiver {
         &mut self,
         asked: Instant,
         result: Result<(), store::Error>,
+        records: usize,
         cursors: Vec<CursorRow>,
         now_ms: i64,
     ) {
         match result {
             Ok(()) => {
+                self.counters.transaction.observe(asked.elapsed());
+                self.counters.committed(records, self.batch.running_since_ms(), now_ms);
                 self.batch.committed();
                 self.health.database.ready();
                 self.renewed(asked, Ok(true));
                 for cursor in cursors {
+                    self.lag.stored(&cursor.producer, cursor.journal, cursor.seq);
                     self.cursors.insert((cursor.producer.clone(), cursor.journal), cursor.seq);
                     self.tell_cursor(&cursor.producer, cursor.journal, now_ms);
                 }
             }
-            Err(store::Error::Superseded) => self.stand_down(),
+            Err(store::Error::Superseded) => {
+                self.counters.fail(Failed::Superseded);
+                self.stand_down();
+            }
             Err(store::Error::Away(error)) => {
+                self.counters.fail(Failed::Away);
                 let wait_ms = self.batch.failed(now_ms);
                 self.health.database.lacks(error.to_string());
                 tracing::warn!(
@@ -990,6 +1050,7 @@ impl Archiver {
                 );
             }
             Err(error) => {
+                self.counters.fail(Failed::Refused);
                 let error = anyhow::Error::from(error);
                 match self.batch.refused() {
                     None => {
@@ -1014,6 +1075,9 @@ impl Archiver {
         });
         self.restored = true;
         self.health.database.ready();
+        self.health.lease.ready();
+        self.counters.lease.set(1);
+        self.counters.term.set(term.unsigned_abs());
         for cursor in restored.cursors {
             self.frontier.restore(cursor.producer.clone(), cursor.journal, cursor.seq);
             self.cursors.insert((cursor.producer.clone(), cursor.journal), cursor.seq);

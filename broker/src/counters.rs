@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use config::metrics::{ByLabel, Counter, Gauge, Registry};
+use config::metrics::{ByLabel, Counter, Gauge, Registry, Times};
 
 use crate::codec::Fault;
 
@@ -62,6 +62,8 @@ pub struct Counters {
     pub retained_refused: Counter,
     /// Attempts to write retained messages to disk that failed.
     pub journal_failed: Counter,
+    /// From a publish to its place in the queues of its subscribers; of a few messages at a time.
+    pub routed: Times,
     denied_logged_ms: AtomicI64,
 }
 
@@ -181,6 +183,8 @@ impl Counters {
         ] {
             registry.register(name, help, counter.clone());
         }
+        let routed = "From a publish to the queues of all its subscribers; measured for some";
+        self.routed.register(registry, "routed", routed);
     }
 
     /// Connections refused for this reason so far.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use config::{Surroundings, TraceId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -65,6 +66,13 @@ impl Gate {
         self.sessions.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Counts a connection that does not become a session, and says so to whoever looks closely: a crowd of them must
+    /// not fill the log.
+    pub(crate) fn refuse(&self, refusal: Refusal, connection: TraceId, from: IpAddr) {
+        self.counters.refuse(refusal);
+        tracing::debug!(connection.id = %connection, from = %Surroundings::of(from), ?refusal, "no session");
+    }
+
     fn is_proxy(&self, peer: IpAddr) -> bool {
         self.settings.proxy_protocol && self.settings.proxies.iter().any(|proxy| proxy.contains(peer))
     }
@@ -122,9 +130,11 @@ async fn serve(gate: Arc<Gate>, mut stream: TcpStream, transport: Transport, ent
     let handshake = match entrance {
         Entrance::Direct(handshake) => handshake,
         Entrance::Proxy(peer) => {
-            let source = in_time(&gate, &gate.stop, deadline, proxy::source(&mut stream, peer)).await;
+            let connection = TraceId::next();
+            let source = proxy::source(&mut stream, peer);
+            let source = in_time(&gate, &gate.stop, deadline, (connection, peer), source).await;
             let Some(source) = source else { return };
-            let Some(source) = source else { return gate.counters.refuse(Refusal::Proxy) };
+            let Some(source) = source else { return gate.refuse(Refusal::Proxy, connection, peer) };
             let Some(handshake) = Handshake::begin(&gate, source) else { return };
             handshake
         }
@@ -134,11 +144,11 @@ async fn serve(gate: Arc<Gate>, mut stream: TcpStream, transport: Transport, ent
         Some(certificate) => {
             // Boxed, because handshakes need far more room than the connection afterwards.
             let accept = Box::pin(certificate.accept(stream));
-            match in_time(&gate, &handshake.until, deadline, accept).await {
+            match in_time(&gate, &handshake.until, deadline, handshake.who(), accept).await {
                 Some(Ok(stream)) => enter(gate, stream, transport.is_websocket, deadline, handshake).await,
                 Some(Err(error)) => {
-                    gate.counters.refuse(Refusal::Tls);
-                    tracing::debug!(%error, "no TLS");
+                    gate.refuse(Refusal::Tls, handshake.connection, handshake.address);
+                    tracing::debug!(connection.id = %handshake.connection, %error, "no TLS");
                 }
                 None => {}
             }
@@ -156,10 +166,10 @@ async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
     if !is_websocket {
         return talk(gate, stream, deadline, handshake).await;
     }
-    let upgrade = Box::pin(websocket::upgrade(stream, &gate.settings));
-    match in_time(&gate, &handshake.until, deadline, upgrade).await {
+    let upgrade = Box::pin(websocket::upgrade(stream, &gate.settings, handshake.connection));
+    match in_time(&gate, &handshake.until, deadline, handshake.who(), upgrade).await {
         Some(Some(stream)) => talk(gate, stream, deadline, handshake).await,
-        Some(None) => gate.counters.refuse(Refusal::WebSocket),
+        Some(None) => gate.refuse(Refusal::WebSocket, handshake.connection, handshake.address),
         None => {}
     }
 }
@@ -169,13 +179,14 @@ async fn in_time<T>(
     gate: &Gate,
     until: &CancellationToken,
     deadline: Instant,
+    (connection, from): (TraceId, IpAddr),
     step: impl Future<Output = T>,
 ) -> Option<T> {
     tokio::select! {
         done = timeout_at(deadline, step) => match done {
             Ok(done) => Some(done),
             Err(_) => {
-                gate.counters.refuse(Refusal::Slow);
+                gate.refuse(Refusal::Slow, connection, from);
                 None
             }
         },
@@ -189,8 +200,9 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     deadline: Instant,
     handshake: Handshake,
 ) {
-    let connect = Box::pin(handshake::connect(&mut stream, handshake.address, &gate));
-    let client = in_time(&gate, &handshake.until, deadline, connect).await;
+    let who = handshake.who();
+    let connect = Box::pin(handshake::connect(&mut stream, who, &gate));
+    let client = in_time(&gate, &handshake.until, deadline, who, connect).await;
     drop(handshake);
     if let Some(Some((client, leaving))) = client {
         session::run(stream, client, leaving, gate).await;
@@ -206,6 +218,7 @@ enum Entrance {
 
 /// A connection that has not sent CONNECT yet, counted for its address.
 struct Handshake {
+    connection: TraceId,
     address: IpAddr,
     until: CancellationToken,
     _held: Held<IpAddr>,
@@ -214,9 +227,10 @@ struct Handshake {
 
 impl Handshake {
     fn begin(gate: &Gate, address: IpAddr) -> Option<Self> {
+        let connection = TraceId::next();
         let max = gate.settings.handshakes_per_address_max;
         let Some(held) = gate.handshakes.hold(place(address), max) else {
-            gate.counters.refuse(Refusal::Handshakes);
+            gate.refuse(Refusal::Handshakes, connection, address);
             return None;
         };
         let until = gate.stop.child_token();
@@ -224,6 +238,11 @@ impl Handshake {
         if has_evicted {
             gate.counters.refuse(Refusal::Evicted);
         }
-        Some(Self { address, until, _held: held, _seat: seat })
+        Some(Self { connection, address, until, _held: held, _seat: seat })
+    }
+
+    /// What it is called in the log, and where it comes from.
+    fn who(&self) -> (TraceId, IpAddr) {
+        (self.connection, self.address)
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use config::{Surroundings, TraceId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 
@@ -45,7 +46,7 @@ const BAD_AUTH_METHOD: Code = Code(5, 0x8c, Refusal::Unsupported);
 /// Reads CONNECT and lets the client in. `None`: it was refused, answered as far as it can be understood.
 pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    address: IpAddr,
+    (connection, address): (TraceId, IpAddr),
     gate: &Arc<Gate>,
 ) -> Option<(Client, Leaving)> {
     let mut input = BytesMut::new();
@@ -59,20 +60,24 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
             }
             Err(fault) => {
                 gate.counters.complain(&fault);
+                tracing::debug!(connection.id = %connection, %fault, "no CONNECT");
                 refuse_fault(stream, fault).await;
                 return None;
             }
         }
     };
-    match admit(&connect, address, gate).await {
+    match admit(&connect, (connection, address), gate).await {
         Ok(Admitted { leaving, recipient, properties, session_present, places }) => {
+            let name = String::from_utf8_lossy(&recipient.client_id);
+            let (principal, from) = (recipient.principal.name(), Surroundings::of(address));
+            tracing::debug!(connection.id = %connection, %from, client = %name, principal, "a client is connected");
             let mut out = BytesMut::new();
             let ack = ConnAck { session_present, code: 0, properties };
             encode(&Packet::ConnAck(ack), connect.version, &mut out);
             Some((client(&connect, recipient, places, input, out, gate), leaving))
         }
         Err(Some(code)) => {
-            gate.counters.refuse(code.2);
+            gate.refuse(code.2, connection, address);
             refuse(stream, connect.version, code).await;
             None
         }
@@ -89,7 +94,11 @@ struct Admitted {
 }
 
 /// Decides about a CONNECT and attaches the session. An error without a code means: close without a word.
-async fn admit(connect: &Connect, address: IpAddr, gate: &Arc<Gate>) -> Result<Admitted, Option<Code>> {
+async fn admit(
+    connect: &Connect,
+    (connection, address): (TraceId, IpAddr),
+    gate: &Arc<Gate>,
+) -> Result<Admitted, Option<Code>> {
     let version = connect.version;
     if connect.properties.bytes(id::AUTH_METHOD).is_some() {
         return Err(Some(BAD_AUTH_METHOD));
@@ -106,7 +115,7 @@ async fn admit(connect: &Connect, address: IpAddr, gate: &Arc<Gate>) -> Result<A
             gate.counters.failed_logins.inc();
             let max = gate.settings.failed_logins_per_address_max;
             let Some(delay) = gate.failures.add(place(address), max, Instant::now()) else {
-                gate.counters.refuse(Refusal::BadLogin);
+                gate.refuse(Refusal::BadLogin, connection, address);
                 return Err(None);
             };
             tokio::time::sleep(delay).await;
@@ -161,6 +170,7 @@ async fn admit(connect: &Connect, address: IpAddr, gate: &Arc<Gate>) -> Result<A
     let id = gate.next_session();
     let recipient = Arc::new(Recipient {
         id,
+        connection,
         client_id,
         principal,
         place,

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -79,11 +80,13 @@ struct State {
     /// What the tap has not given back yet; the first has the number `first_seq`, the others follow without gap.
     in_flight: VecDeque<Bytes>,
     first_seq: u64,
+    /// A message whose way is measured, and when it began. One at a time: all others pass without a look at the clock.
+    probe: Option<(u64, Instant)>,
 }
 
 pub(crate) fn open() -> Result<(Ingress, Tap), anyhow::Error> {
     let (ingress, control, link) = connect()?;
-    let state = State { link: ingress, in_flight: VecDeque::new(), first_seq: 1 };
+    let state = State { link: ingress, in_flight: VecDeque::new(), first_seq: 1, probe: None };
     let shared = Arc::new(Shared { room: Semaphore::new(ROOM), state: Mutex::new(state) });
     let tap = Tap {
         shared: shared.clone(),
@@ -173,6 +176,7 @@ impl Shared {
             state.in_flight.push_back(envelope.freeze());
         }
         state.hand_over(start);
+        state.probe.get_or_insert_with(|| (next - 1, Instant::now()));
         next - 1
     }
 }
@@ -238,6 +242,13 @@ impl Tap {
             Err(error) => self.restart(&error)?,
         }
         Ok(None)
+    }
+
+    /// How long the measured message took, if it is among those that have been routed.
+    pub(crate) fn waited(&self, routed: u64) -> Option<Duration> {
+        let mut state = self.shared.state();
+        let (_, since) = state.probe.take_if(|(seq, _)| *seq <= routed)?;
+        Some(since.elapsed())
     }
 
     /// Looks once a second whether the router still works: one that gives nothing back, while it has something, counts

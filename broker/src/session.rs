@@ -160,6 +160,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         stuck_at: None,
     };
     let Err(end) = session.talk().await;
+    tracing::debug!(connection.id = %session.client.recipient.connection, ?end, "a client has gone");
     let expiry_s = session.expiry_s;
     session.client.recipient.leave(expiry_s);
     let mut will = None;
@@ -655,14 +656,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let topic = String::from_utf8_lossy(topic);
             let client = String::from_utf8_lossy(&self.client.recipient.client_id);
             let principal = self.client.recipient.principal.name();
-            tracing::warn!(%topic, %client, principal, "denied a publish");
+            let connection = self.client.recipient.connection;
+            tracing::warn!(connection.id = %connection, %topic, %client, principal, "denied a publish");
         }
     }
 
     fn complain(&self, fault: &Fault) {
         self.gate.counters.complain(fault);
         let client = String::from_utf8_lossy(&self.client.recipient.client_id);
-        tracing::debug!(%fault, %client, "disconnecting a client");
+        let connection = self.client.recipient.connection;
+        tracing::debug!(connection.id = %connection, %fault, %client, "disconnecting a client");
     }
 }
 

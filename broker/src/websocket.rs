@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use config::TraceId;
 use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
@@ -32,6 +33,7 @@ pub(crate) struct WebSocket<S> {
 pub(crate) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     settings: &Settings,
+    connection: TraceId,
 ) -> Option<WebSocket<S>> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
@@ -45,7 +47,7 @@ pub(crate) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     match tokio_tungstenite::accept_hdr_async_with_config(stream, answer, Some(config)).await {
         Ok(frames) => Some(WebSocket { frames, rest: Bytes::new() }),
         Err(error) => {
-            tracing::debug!(%error, "no WebSocket");
+            tracing::debug!(connection.id = %connection, %error, "no WebSocket");
             None
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::metrics::{self, Process, Registry};
+use crate::metrics::{self, GaugeByLabel, Process, Registry};
 
 /// Of one process, shared by the programs in it. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -13,22 +13,36 @@ pub struct Health(Arc<Shared>);
 struct Shared {
     registry: Mutex<Registry>,
     process: Process,
-    /// What each part lacks; `None`: it is ready.
-    lacks: Mutex<BTreeMap<&'static str, Option<String>>>,
+    ready: GaugeByLabel,
+    parts: Mutex<BTreeMap<&'static str, State>>,
 }
 
-/// Something that has to work before the process is ready.
+#[derive(Debug)]
+struct State {
+    /// Without it the process is not ready.
+    is_needed: bool,
+    /// `None`: it is ready.
+    lacks: Option<String>,
+}
+
+/// Something that has to work before the process is ready, or before all is well.
 #[derive(Debug, Clone)]
 pub struct Part {
     health: Health,
     name: &'static str,
+    is_needed: bool,
 }
 
 impl Health {
     /// With what the system knows of the process.
     pub fn new() -> Self {
         let health = Self::default();
-        health.register(|registry| health.0.process.register(registry));
+        health.register(|registry| {
+            health.0.process.register(registry);
+            let help =
+                "Whether each part of the process can do its work (1) or not (0); /readyz says why not";
+            registry.register("pika_ready", help, health.0.ready.clone());
+        });
         health
     }
 
@@ -37,17 +51,36 @@ impl Health {
         register(&mut lock(&self.0.registry));
     }
 
-    /// A part of that name, which is not ready yet.
+    /// A part of that name, which is not ready yet. Its first words are those of its program.
     pub fn part(&self, name: &'static str) -> Part {
-        let part = Part { health: self.clone(), name };
+        self.part_that(name, true)
+    }
+
+    /// The same, but the process does its work without it, though not as well.
+    pub fn help(&self, name: &'static str) -> Part {
+        self.part_that(name, false)
+    }
+
+    fn part_that(&self, name: &'static str, is_needed: bool) -> Part {
+        let part = Part { health: self.clone(), name, is_needed };
         part.lacks("it is starting");
         part
     }
 
-    /// What is not ready, and why. Empty: all is well.
+    /// What is not ready, and why. Empty: the process can do its work.
     pub fn lacking(&self) -> Vec<(&'static str, String)> {
-        let lacks = lock(&self.0.lacks);
-        lacks.iter().filter_map(|(name, why)| Some((*name, why.clone()?))).collect()
+        self.without(true)
+    }
+
+    /// What is missed and not needed, and why.
+    pub fn missing(&self) -> Vec<(&'static str, String)> {
+        self.without(false)
+    }
+
+    fn without(&self, needed: bool) -> Vec<(&'static str, String)> {
+        let parts = lock(&self.0.parts);
+        let parts = parts.iter().filter(|(_, state)| state.is_needed == needed);
+        parts.filter_map(|(name, state)| Some((*name, state.lacks.clone()?))).collect()
     }
 
     /// All metrics as OpenMetrics text.
@@ -68,7 +101,10 @@ impl Part {
     }
 
     fn set(&self, why: Option<String>) {
-        lock(&self.health.0.lacks).insert(self.name, why);
+        let ready = self.health.0.ready.get_or_create_owned(&[("part", self.name)]);
+        ready.set(u64::from(why.is_none()));
+        let state = State { is_needed: self.is_needed, lacks: why };
+        lock(&self.health.0.parts).insert(self.name, state);
     }
 }
 
@@ -92,6 +128,19 @@ mod tests {
         assert_eq!(health.lacking(), [("database", "connection refused".to_owned())]);
         database.ready();
         assert_eq!(health.lacking(), []);
+    }
+
+    #[test]
+    fn without_help_it_is_ready_all_the_same() {
+        let health = Health::new();
+        let help = health.help("web app to database");
+        assert_eq!(health.lacking(), []);
+        assert_eq!(health.missing(), [("web app to database", "it is starting".to_owned())]);
+        let line = |value: u64| format!("pika_ready{{part=\"web app to database\"}} {value}");
+        assert!(health.metrics().contains(&line(0)));
+        help.ready();
+        assert_eq!(health.missing(), []);
+        assert!(health.metrics().contains(&line(1)));
     }
 
     #[test]

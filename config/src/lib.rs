@@ -1,4 +1,4 @@
-//! How settings are read (file < environment < flags), logging, health and metrics, the clock, and the stop signal.
+//! How settings are read (file < environment < flags), logging and its ids, health and metrics, the clock, and the stop signal.
 //!
 //! Each program owns its section as a documented struct; this crate only carries values there and says
 //! exactly which one is wrong, where it came from and what was probably meant.
@@ -11,9 +11,11 @@ pub mod network;
 pub mod secret;
 pub mod settings;
 pub mod stop;
+pub mod trace;
 
 pub use health::Health;
-pub use network::Network;
+pub use network::{Network, Surroundings};
 pub use secret::Secret;
 pub use settings::{BadSettings, Settings, Sources};
 pub use tokio_util::sync::CancellationToken as Stop;
+pub use trace::{Sparing, TraceId};

@@ -1,7 +1,19 @@
 //! Where log lines go and how they look.
 
+use std::panic::PanicHookInfo;
+
 use serde::Deserialize;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+
+/// The target of log lines that tell of a panic.
+pub const PANIC: &str = "panic";
+
+/// rumqttd opens a span for each event, and says nothing that the broker does not say better. Those that carry bytes for
+/// us write them out at their most talkative, passwords included: whoever wants that has to name them.
+const QUIET: &str = "rumqttd=off,rumqttc=warn,sqlx=warn,hyper=info,hyper_util=info,tungstenite=info,\
+    tokio_tungstenite=info,async_tungstenite=info,ureq=info,ureq_proto=info,rustls=info,zbus=info,mio=info";
 
 /// `[log]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -26,20 +38,34 @@ impl Default for LogSettings {
     }
 }
 
-/// Starts logging to standard error. Colours only on a terminal.
+/// What else hears of log lines, besides standard error.
+pub type Listener = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Starts logging to standard error, and to one who listens, if there is one. Colours only on a terminal.
 ///
 /// # Errors
 /// The filter cannot be read, or logging was started already.
-pub fn start(settings: &LogSettings) -> anyhow::Result<()> {
-    // rumqttd opens a span for each event, and says nothing that the broker does not say better.
-    let filter = EnvFilter::try_new(format!("rumqttd=off,rumqttc=warn,sqlx=warn,{}", settings.filter))
+pub fn start(settings: &LogSettings, listener: Option<Listener>) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.filter))
         .map_err(|error| anyhow::anyhow!("the log filter `{}` cannot be read: {error}", settings.filter))?;
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
-    match settings.format {
-        LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    }
-    .map_err(|error| anyhow::anyhow!("start logging: {error}"))
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(ansi);
+    let lines = match settings.format {
+        LogFormat::Text => lines.with_target(false).boxed(),
+        // The innermost span has the id. All of them once more would only make the line longer.
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    let started = tracing_subscriber::registry().with(listener).with(lines).with(filter).try_init();
+    started.map_err(|error| anyhow::anyhow!("start logging: {error}"))?;
+    std::panic::set_hook(Box::new(panicked));
+    Ok(())
+}
+
+/// A panic is a log line like others, and reaches whoever listens to them.
+fn panicked(panic: &PanicHookInfo<'_>) {
+    let said = panic.payload_as_str().unwrap_or("without a word");
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(target: PANIC, thread, "panicked at {place}: {said}");
 }

@@ -73,6 +73,25 @@ impl fmt::Display for Network {
     }
 }
 
+/// Roughly where somebody is, which is all that a log may tell of a person: the network of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Surroundings(Network);
+
+impl Surroundings {
+    pub fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V4(four) => Network { address: IpAddr::V4((four.to_bits() >> 8 << 8).into()), bits: 24 },
+            IpAddr::V6(six) => Network { address: IpAddr::V6((six.to_bits() >> 80 << 80).into()), bits: 48 },
+        })
+    }
+}
+
+impl fmt::Display for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +118,17 @@ mod tests {
         }
         for bad in ["", "10.0.0.0/33", "10.0.0", "::/129", "a/8", "10.0.0.0/"] {
             assert!(bad.parse::<Network>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_log_tells_roughly_where_somebody_is() {
+        for (address, shown) in [
+            ("203.0.113.77", "203.0.113.0/24"),
+            ("::ffff:203.0.113.77", "203.0.113.0/24"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        ] {
+            assert_eq!(Surroundings::of(address.parse().expect("an address")).to_string(), shown);
         }
     }
 }

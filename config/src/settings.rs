@@ -11,7 +11,7 @@ use toml::{Table, Value};
 const PREFIX: &str = "PIKA__";
 
 /// What settings are read from. Later ones win.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Sources<'a> {
     /// A TOML file, and it must be there.
     pub file: Option<&'a Path>,
@@ -23,6 +23,16 @@ pub struct Sources<'a> {
     pub well_known: &'a [(&'a str, &'a str)],
     /// Flags of the command line: flag, dotted setting, value.
     pub flags: Vec<(&'a str, &'a str, Value)>,
+}
+
+/// Without values, which may be secrets.
+impl fmt::Debug for Sources<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources")
+            .field("file", &self.file)
+            .field("written", &self.written)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is wrong with the settings, in words for whoever wrote them.
@@ -65,12 +75,19 @@ impl fmt::Display for Origin {
 }
 
 /// Merged settings, not yet looked at by the programs that own them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Settings {
     values: Table,
     origins: BTreeMap<String, Origin>,
     /// Values of the environment are texts; this is the text where the value was read as something else.
     texts: BTreeMap<String, String>,
+}
+
+/// Which settings there are and where they come from. Which of their values are secrets, only their owners know.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(&self.origins).finish()
+    }
 }
 
 impl Settings {

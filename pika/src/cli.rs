@@ -68,6 +68,13 @@ pub enum Command {
     Asyncapi,
 }
 
+impl Command {
+    /// Whether it runs until it is stopped, with nobody who looks at what it says.
+    pub fn is_program(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::Broker | Self::Archiver | Self::Webapp | Self::Publisher(_))
+    }
+}
+
 #[derive(Debug, Clone, Args)]
 pub struct Up {
     /// Play a built-in set into a real VirtualDJ history and publish it

@@ -31,6 +31,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection is closed after so long, so that none can keep its place for ever.
 const CONNECTION_MAX: Duration = Duration::from_secs(300);
 
+const TEXT: &str = "text/plain; charset=utf-8";
+
 /// `[health]`: for this machine alone, unless it is told otherwise.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -162,23 +164,21 @@ async fn connection(stream: TcpStream, health: Health) {
 }
 
 fn answer(method: &Method, path: &str, health: &Health) -> Response<Full<Bytes>> {
-    const TEXT: &str = "text/plain; charset=utf-8";
     let (status, kind, text) = match path {
         _ if !matches!(*method, Method::GET | Method::HEAD) => {
             (StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".to_owned())
         }
         "/healthz" => (StatusCode::OK, TEXT, "alive\n".to_owned()),
-        "/readyz" => {
-            let lacking = health.lacking();
-            if lacking.is_empty() {
-                (StatusCode::OK, TEXT, "ready\n".to_owned())
-            } else {
-                let lines = lacking.iter().map(|(part, why)| format!("{part}: {why}\n"));
-                (StatusCode::SERVICE_UNAVAILABLE, TEXT, lines.collect())
-            }
-        }
+        "/readyz" => readiness(health, ""),
+        "/readyz/broker" => readiness(health, "broker"),
+        "/readyz/archiver" => readiness(health, "archiver"),
+        "/readyz/webapp" => readiness(health, "web app"),
         "/metrics" => (StatusCode::OK, metrics::CONTENT_TYPE, health.metrics()),
-        _ => (StatusCode::NOT_FOUND, TEXT, "there are /healthz, /readyz and /metrics\n".to_owned()),
+        _ => (
+            StatusCode::NOT_FOUND,
+            TEXT,
+            "there are /healthz, /readyz, /readyz/PROGRAM and /metrics\n".to_owned(),
+        ),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
@@ -189,4 +189,19 @@ fn answer(method: &Method, path: &str, health: &Health) -> Response<Full<Bytes>>
         headers.insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
     }
     response
+}
+
+/// Whether the parts whose names begin with a program's can do their work. What they miss and can do without is told
+/// as well.
+fn readiness(health: &Health, program: &str) -> (StatusCode, &'static str, String) {
+    let lines = |parts: Vec<(&str, String)>| -> String {
+        let of_program = parts.iter().filter(|(part, _)| part.starts_with(program));
+        of_program.map(|(part, why)| format!("{part}: {why}\n")).collect()
+    };
+    let (lacking, missing) = (lines(health.lacking()), lines(health.missing()));
+    match (lacking.is_empty(), missing.is_empty()) {
+        (true, true) => (StatusCode::OK, TEXT, "ready\n".to_owned()),
+        (true, false) => (StatusCode::OK, TEXT, format!("ready, but not all is well\n{missing}")),
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{lacking}{missing}")),
+    }
 }

@@ -6,6 +6,7 @@ mod backup;
 mod check;
 mod cli;
 mod contract;
+mod database;
 mod demo;
 mod desk;
 mod desks;
@@ -14,6 +15,7 @@ mod health;
 mod mosquitto;
 mod network;
 mod parts;
+mod reports;
 mod settings;
 mod setup;
 mod tokens;
@@ -24,6 +26,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{Cli, Command, DeskCommand};
+use reports::Reports;
 use settings::Loaded;
 
 fn main() -> ExitCode {
@@ -65,7 +68,19 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     }
     let demo = matches!(&cli.command, Command::Up(up) if up.demo);
     let loaded = Loaded::read(&cli, demo)?;
-    config::logging::start(&loaded.log)?;
+    let reports = Reports::start(&loaded.settings.section("sentry")?)?;
+    config::logging::start(&loaded.log, reports.as_ref().map(Reports::listener))?;
+    let _last_words = Reports::last_words(reports.as_ref());
+    // What a person typed wrong is nobody else's business.
+    let is_program = cli.command.is_program();
+    let outcome = carry_out(cli, loaded);
+    if let (Err(error), Some(reports), true) = (&outcome, &reports, is_program) {
+        reports.failed(error);
+    }
+    outcome
+}
+
+fn carry_out(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
     // A phone is a file descriptor, and many systems begin with a thousand.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!("cannot raise the number of connections that the system allows: {error}");

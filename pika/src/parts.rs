@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::cli::Up;
 use crate::settings::{DemoSettings, Loaded, MqttSettings};
 use crate::tokens::random_token;
-use crate::{demo, health, network};
+use crate::{database, demo, health, network};
 
 /// How long programs may take to stop together.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
@@ -149,6 +149,12 @@ pub fn hall(
     let health = Health::new();
     parts.start("health listener", |stop| health::run(watched, health.clone(), stop));
     parts.start("token list", |stop| follow_tokens(store.clone(), tokens.clone(), logins.tokens, stop));
+    let looked_after = vec![
+        health.part("archiver's database"),
+        health.help("web app to database"),
+        health.help("broker to database"),
+    ];
+    parts.start("database watch", |stop| database::watch(store.clone(), health.clone(), looked_after, stop));
     parts.start("broker", |stop| broker::run(broker_settings, listeners, tokens, health.clone(), stop));
     // Without the operator's word, displays find covers where phones find the pages.
     let web_url = event.web_url.clone().or_else(|| Some(page_url.clone()));
@@ -195,6 +201,8 @@ pub async fn broker(loaded: Loaded) -> anyhow::Result<()> {
     let (mut parts, health, watched) = watched_parts(&loaded)?;
     write_broker_runtime(&loaded.data, &listeners, watched)?;
     let tokens = Tokens::new();
+    let help = vec![health.help("broker to database")];
+    parts.start("database watch", |stop| database::watch(store.clone(), health.clone(), help, stop));
     parts.start("token list", |stop| follow_tokens(store, tokens.clone(), Vec::new(), stop));
     parts.start("broker", |stop| broker::run(settings, listeners, tokens, health, stop));
     parts.run().await
@@ -208,6 +216,8 @@ pub async fn archiver(loaded: Loaded) -> anyhow::Result<()> {
     let broker = loaded.broker()?;
     let (mut parts, health, watched) = watched_parts(&loaded)?;
     write_json(&loaded.data, "runtime-archiver.json", &json!({ "health": watched.to_string() }))?;
+    let needed = vec![health.part("archiver's database")];
+    parts.start("database watch", |stop| database::watch(store.clone(), health.clone(), needed, stop));
     parts.start("archiver", |stop| archiver::run(event, settings, store, broker, health, stop));
     parts.run().await
 }
@@ -222,7 +232,10 @@ pub async fn webapp(loaded: Loaded) -> anyhow::Result<()> {
     let value = json!({ "web": address.to_string(), "health": watched.to_string() });
     write_json(&loaded.data, "runtime-webapp.json", &value)?;
     tracing::info!(%address, "serving pages");
-    let sources = webapp::Sources { store: Store::open(&loaded.database()?)?, own_desks: Vec::new() };
+    let store = Store::open(&loaded.database()?)?;
+    let help = vec![health.help("web app to database")];
+    parts.start("database watch", |stop| database::watch(store.clone(), health.clone(), help, stop));
+    let sources = webapp::Sources { store, own_desks: Vec::new() };
     parts.start("web app", |stop| webapp::run(settings, pages, broker, sources, health, stop));
     parts.run().await
 }

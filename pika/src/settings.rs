@@ -28,6 +28,7 @@ pub const SECTIONS: &[&str] = &[
     "demo",
     "health",
     "check",
+    "sentry",
 ];
 
 /// Names that other software knows too.
@@ -36,6 +37,7 @@ const WELL_KNOWN: &[(&str, &str)] = &[
     ("HOST", "web.host"),
     ("PORT", "web.port"),
     ("PIKA_BROKER_URL", "bus.url"),
+    ("SENTRY_DSN", "sentry.dsn"),
 ];
 
 /// `[database]`
@@ -114,6 +116,22 @@ pub struct DemoSettings {
 impl Default for DemoSettings {
     fn default() -> Self {
         Self { every_ms: 20_000, tracks: None }
+    }
+}
+
+/// `[sentry]`: who is told of errors. Nobody, without a `dsn`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SentrySettings {
+    /// Where errors go: `https://key@host/project`, of Sentry or whatever understands it. `SENTRY_DSN`.
+    pub dsn: Option<Secret>,
+    /// Under which name they stand there.
+    pub environment: String,
+}
+
+impl Default for SentrySettings {
+    fn default() -> Self {
+        Self { dsn: None, environment: "production".into() }
     }
 }
 
@@ -261,6 +279,7 @@ mod tests {
             section::<DemoSettings>(settings, "demo"),
             section::<HealthSettings>(settings, "health"),
             section::<crate::check::CheckSettings>(settings, "check"),
+            section::<SentrySettings>(settings, "sentry"),
         ]
     }
 
@@ -381,5 +400,49 @@ mod tests {
         let settings = Settings::load(Sources { file: Some(&file), ..Sources::default() });
         std::fs::remove_file(&file).unwrap();
         all(&settings.unwrap());
+    }
+
+    /// Whatever the sample calls a password, a token, a key, a secret or a URL with a login stays out of `Debug`.
+    #[test]
+    fn secrets_are_not_in_debug_output() {
+        const SECRETS: [&str; 10] = [
+            "database.url",
+            "bus.url",
+            "bus.token",
+            "web.secret",
+            "sentry.dsn",
+            "publisher.virtualdj_live.password",
+            "publisher.rekordbox.key",
+            "publisher.icecast.password",
+            "publisher.jriver.password",
+            "publisher.http.token",
+        ];
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/pika.toml");
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut section = String::new();
+        for line in text.lines() {
+            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+                section = name.to_owned();
+            }
+            let key = line.trim_start_matches("# ").split(" = ").next().unwrap_or_default();
+            let is_secret = ["password", "token", "key", "secret", "dsn"].contains(&key);
+            let setting = format!("{section}.{key}");
+            assert!(!is_secret || SECRETS.contains(&setting.as_str()), "{setting} is to be looked at here");
+        }
+        let environment = SECRETS.iter().map(|setting| {
+            let value = match setting.rsplit('.').next() {
+                Some("url") => "postgres://hidden:h1dden-in-url@db.example.org/pika?password=h1dden-too",
+                _ => "h1dden",
+            };
+            (format!("PIKA__{}", setting.to_uppercase().replace('.', "__")), value.to_owned())
+        });
+        let environment: Vec<(String, String)> = environment.collect();
+        let settings = Settings::load(Sources { environment, ..Sources::default() }).unwrap();
+        let shown = all(&settings).join("\n");
+        assert!(!shown.contains("h1dden"), "{shown}");
+        assert!(!format!("{settings:?}").contains("h1dden"), "nor before they are read");
+        let cli = <Cli as clap::Parser>::parse_from(["pika", "broker"]);
+        let loaded = Loaded { settings, log: LogSettings::default(), data: "data".into() };
+        assert!(!format!("{cli:?} {loaded:?}").contains("h1dden"));
     }
 }

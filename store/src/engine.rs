@@ -95,14 +95,19 @@ impl FromStr for DatabaseUrl {
     }
 }
 
-/// Without the password: this is for logs.
+/// Without the login, and without parameters, where a password may stand as well: this is for logs.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DatabaseUrl::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
-            DatabaseUrl::Postgres { url, .. } => match (url.split_once("://"), url.rsplit_once('@')) {
-                (Some((scheme, _)), Some((_, host))) => write!(f, "{scheme}://…@{host}"),
-                _ => f.write_str(url),
+            DatabaseUrl::Postgres { url, .. } => match Url::parse(url) {
+                Ok(url) => {
+                    let login = if url.username().is_empty() { "" } else { "…@" };
+                    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+                    let host = url.host_str().unwrap_or_default();
+                    write!(f, "{}://{login}{host}{port}{}", url.scheme(), url.path())
+                }
+                Err(_) => f.write_str("postgres://…"),
             },
         }
     }
@@ -226,7 +231,7 @@ impl Store {
 
     /// Brings the schema up to date. Safe to call from several programs at once.
     pub async fn migrate(&self) -> Result<(), Error> {
-        let migrator = sqlx::migrate!("./migrations");
+        let migrator = migrator();
         self.reach().await?;
         let migrated = match &self.engine {
             Engine::Sqlite { write, .. } => migrate_sqlite(write, &migrator).await,
@@ -301,6 +306,11 @@ impl Store {
             Engine::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// All changes of the tables that this version knows.
+pub(crate) fn migrator() -> Migrator {
+    sqlx::migrate!("./migrations")
 }
 
 /// SQLite's primary result code 5: somebody else uses the file in a way that allows nobody beside.
@@ -396,5 +406,12 @@ mod tests {
             format!("{url:?} {url}"),
             "postgres://…@db.example.org/pika postgres://…@db.example.org/pika"
         );
+        for (url, shown) in [
+            ("postgres://db.example.org:5433/pika?password=s3cret", "postgres://db.example.org:5433/pika"),
+            ("postgresql://pika:s3@cret@h/d?sslmode=require", "postgresql://…@h/d"),
+            ("postgres://pika:s3cret@[h/d", "postgres://…"),
+        ] {
+            assert_eq!(url.parse::<DatabaseUrl>().unwrap().to_string(), shown);
+        }
     }
 }

@@ -67,6 +67,11 @@ impl Postgres {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+
+    /// How many are open, how many of these nobody uses, and how many there may be.
+    pub fn connections(&self) -> (u32, usize, u32) {
+        (self.pool.size(), self.pool.num_idle(), self.pool.options().get_max_connections())
+    }
 }
 
 impl Transaction {

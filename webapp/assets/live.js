@@ -6,6 +6,12 @@ const show = (id, shown) => { const note = document.getElementById(id); if (note
 const load = (key, other) => { try { return JSON.parse(localStorage[key]) ?? other; } catch { return other; } };
 const save = (key, value) => { try { localStorage[key] = JSON.stringify(value); } catch { /* a private window: kept while it is open */ } };
 
+// --- What goes wrong here is told to the server, three times at most, and with nothing of whoever looks.
+let complaints = 0;
+const complain = said => { if (complaints++ < 3) navigator.sendBeacon?.("/client-error", `${said}`.slice(0, 300)); };
+addEventListener("error", event => { if (event.message) complain(`${event.message} ${event.filename?.split(/[?#]/)[0].split("/").pop()}:${event.lineno}:${event.colno}`); });
+addEventListener("unhandledrejection", event => complain(`unhandled ${event.reason}`));
+
 // --- What this dancer said: it is never in what goes out to everybody.
 let mine = load("pika.mine", {}), taps = load("pika.taps", []);
 if (body.dataset.forgotten) { mine = {}; taps = []; save("pika.mine", mine); save("pika.taps", taps); }

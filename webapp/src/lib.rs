@@ -6,6 +6,7 @@ pub mod web;
 pub mod words;
 
 mod announce;
+mod counters;
 mod run;
 mod settings;
 

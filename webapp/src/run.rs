@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use store::{Store, Token};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::MissedTickBehavior;
 use tokio_util::task::TaskTracker;
 
 use crate::announce::Announced;
@@ -27,6 +28,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long open requests and sockets may take to end at a stop.
 const DRAIN: Duration = Duration::from_secs(4);
+
+/// How often it is looked at how many sockets are open.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// What pages are made of, besides what the broker says.
 #[derive(Debug, Clone)]
@@ -55,7 +59,7 @@ pub async fn run(
     let bus_stop = Stop::new();
     let plain = broker.tcp();
     let (bus, inbox) = feed::open(&event, &webapp, broker, bus_stop.clone())?;
-    let (taps, waiting) = Taps::new();
+    let (taps, arriving) = Taps::new();
     let mut feeding = tokio::spawn(feed::run(
         event,
         webapp,
@@ -63,7 +67,7 @@ pub async fn run(
         inbox,
         hub.clone(),
         health.part("web app to broker"),
-        waiting,
+        arriving,
     ));
 
     // Pages that nobody finds by themselves are pages all the same.
@@ -74,8 +78,11 @@ pub async fn run(
     });
     let tasks = TaskTracker::new();
     let app = App::new(settings, hub, taps, plain, sources, stop.clone(), tasks.clone())?;
+    health.register(|registry| app.register(registry));
     let routes = web::routes(app.clone())?;
     let (broken, app) = (app.broken(), Arc::new(app));
+    let mut measuring = tokio::time::interval(MEASURE_EVERY);
+    measuring.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -89,6 +96,7 @@ pub async fn run(
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
+            _ = measuring.tick() => app.measure(),
             // Pages that no longer change would be worse than none: whoever supervises us starts us again.
             ended = &mut feeding => {
                 stop.cancel();

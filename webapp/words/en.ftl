@@ -175,6 +175,7 @@ console-sent = On its way.
 # What can go wrong
 one-moment = One moment
 hm = Hm.
+problem-reference = Should you tell the organizer about it, add this:
 problem-not-found = There is nothing here. Scan the code on the wall once more?
 problem-starting = The floor is being set up. This page tries again by itself.
 problem-bad-request = That did not make sense to us. Try again from the page before.

@@ -189,6 +189,7 @@ console-sent = Wysłano.
 # Co może pójść nie tak
 one-moment = Chwileczkę
 hm = Hm.
+problem-reference = Jeśli powiesz o tym organizatorowi, podaj też to:
 problem-not-found = Nic tu nie ma. Zeskanujesz kod ze ściany jeszcze raz?
 problem-starting = Parkiet się przygotowuje. Strona spróbuje ponownie sama.
 problem-bad-request = Nie zrozumieliśmy. Spróbuj jeszcze raz z poprzedniej strony.

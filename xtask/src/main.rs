@@ -1,5 +1,6 @@
 //! Chores of the project: `cargo xtask --help`.
 
+mod audit;
 mod bench;
 mod desktop;
 mod fuzz;
@@ -37,6 +38,8 @@ enum Chore {
     DocsCheck,
     /// The Dockerfile's steps without an engine: the build, what is copied, the user, the start and the health check
     ImageCheck(image::ImageCheck),
+    /// Whether what we depend on has known faults, and licences that we may use
+    Audit(audit::Audit),
     /// Whether the publisher still builds for Windows and macOS, seen from Debian
     DesktopCheck,
     /// Fuzzes what reads bytes from outside
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::tidy(),
         Chore::DocsCheck => test(&["-p", "pika-e2e", "operating::"].map(str::to_owned)),
         Chore::ImageCheck(check) => image::check(&check),
+        Chore::Audit(audit) => audit::run(&audit),
         Chore::DesktopCheck => desktop::check(),
         Chore::Fuzz(fuzz) => fuzz::run(&fuzz),
         Chore::Fault(fault) => bad_night("fault", fault.seed, &[fault.faults, fault.desks, fault.dancers]),

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use crate::root;
+use crate::{audit, root};
 
 /// Our packages, and which of ours each may import (ARCHITECTURE.md says why).
 const MAY_IMPORT: &[(&str, &[&str])] = &[
@@ -55,7 +55,10 @@ const HOMES: &[(&str, &[&str])] = &[
     // One is found, the other looks.
     ("mdns-sd", &["pika-webapp", "pika-publisher"]),
     ("keyring", &["pika-publisher"]),
-    ("ureq", &["pika-publisher"]),
+    // Asks a server to let a desk in; sends reports.
+    ("ureq", &["pika-publisher", "pika"]),
+    ("sentry-core", &["pika"]),
+    ("prometheus-client", &["pika-config"]),
     ("tray-icon", &["pika-publisher"]),
     ("zbus", &["pika-publisher"]),
     ("windows", &["pika-publisher"]),
@@ -84,6 +87,9 @@ pub fn tidy() -> anyhow::Result<()> {
     imports(&mut faults)?;
     sources(&mut faults)?;
     words(&mut faults)?;
+    if let Err(fault) = audit::exceptions() {
+        faults.push(format!("{fault:#}"));
+    }
     if faults.is_empty() {
         println!("· tidy");
         return Ok(());

@@ -33,6 +33,8 @@ pub const TESTS: &[Tool] = &[
     Tool { program: "nats-server", package: "nats-server" },
     Tool { program: "rabbitmqctl", package: "rabbitmq-server" },
     Tool { program: "openssl", package: "openssl" },
+    // What reads our rules for alerts.
+    Tool { program: "promtool", package: "prometheus" },
     // A sender of broadcasts.
     Tool { program: "ffmpeg", package: "ffmpeg" },
     // A player on a session bus of its own, and the plug-in with which it speaks there.
@@ -153,11 +155,14 @@ pub fn install(tools: &[Tool]) -> anyhow::Result<()> {
     };
     run(&["update", "--quiet"])?;
     run(&[&["install", "--yes", "--quiet", "--no-install-recommends"], packages.as_slice()].concat())?;
-    if packages.iter().any(|package| ["mosquitto", "rabbitmq-server", "pgbouncer"].contains(package)) {
+    if packages
+        .iter()
+        .any(|package| ["mosquitto", "rabbitmq-server", "pgbouncer", "prometheus"].contains(package))
+    {
         println!(
-            "· Debian starts mosquitto, RabbitMQ and PgBouncer as services. The tests start their own; to free the ports:"
+            "· Debian starts mosquitto, RabbitMQ, PgBouncer and Prometheus as services. The tests start their own; to free the ports:"
         );
-        println!("  systemctl disable --now mosquitto rabbitmq-server pgbouncer");
+        println!("  systemctl disable --now mosquitto rabbitmq-server pgbouncer prometheus");
     }
     match tools.iter().find(|tool| find(tool.program).is_none()) {
         Some(tool) => bail!("{} is still missing after installing {}", tool.program, tool.package),

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use config::TraceId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,9 @@ const FAREWELL: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Recipient {
     pub id: SessionId,
+    /// What its connection is called in the log. There is no span around a session: that would cost something with
+    /// every delivery.
+    pub connection: TraceId,
     pub client_id: Bytes,
     pub principal: Arc<Principal>,
     /// Where an anonymous client comes from; of the others it does not matter.
@@ -276,6 +280,9 @@ impl Dispatcher {
             routed.extend(self.route(envelope, now_ms, &mut lost));
             next = if routed.len() >= TURN { None } else { self.tap.ready()? };
         }
+        if let Some(waited) = self.tap.waited(self.routed) {
+            self.counters.routed.observe(waited);
+        }
         // All acknowledgements of a publisher at once: they then leave in one write.
         for same in routed.chunk_by(|(one, _), (other, _)| one == other) {
             if let Some(origin) = self.sessions.get(&same[0].0) {
@@ -442,7 +449,8 @@ impl Dispatcher {
                 lost.push(recipient.id);
                 self.counters.overflowed.inc();
                 let client = String::from_utf8_lossy(&recipient.client_id);
-                tracing::warn!(%client, "a client reads too slowly and is disconnected");
+                let connection = recipient.connection;
+                tracing::warn!(connection.id = %connection, %client, "a client reads too slowly and is disconnected");
             }
         }
     }

@@ -62,7 +62,8 @@ impl Dispatcher {
         if !recipient.principal.may_subscribe(filter) {
             if self.counters.deny(now_ms()) {
                 let filter = String::from_utf8_lossy(path);
-                tracing::warn!(principal = recipient.principal.name(), %filter, "denied a subscription");
+                let (connection, principal) = (recipient.connection, recipient.principal.name());
+                tracing::warn!(connection.id = %connection, principal, %filter, "denied a subscription");
             }
             return Err(0x87);
         }

@@ -107,7 +107,7 @@ fn rendering_us() -> u128 {
         desks: BTreeMap::new(),
     };
     let assets = Assets::load();
-    let skin = Skin { assets: &assets, words: Words::of(Language::Pl), look: Look::Dark };
+    let skin = Skin { assets: &assets, words: Words::of(Language::Pl), look: Look::Dark, request: None };
     let mine = Mine { likes: [play(3).id].into(), ..Mine::default() };
     let mut taken: Vec<u128> = (0..2_000)
         .map(|_| {

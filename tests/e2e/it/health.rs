@@ -4,23 +4,33 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use kit::Database;
 use kit::http;
 use kit::mqtt;
-use kit::process::{Pika, Program, command, runtime};
+use kit::postgres::Postgres;
+use kit::process::{Pika, Program, add_token, command, runtime};
+use kit::proxy::Proxy;
 use kit::wait;
 use tempfile::tempdir;
 
 /// The value of one line of metrics.
-fn metric(address: &str, name: &str) -> Option<u64> {
+pub fn metric(address: &str, name: &str) -> Option<u64> {
     let text = http::get(address, "/metrics").unwrap().text();
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map(|value| value.parse().unwrap())
 }
 
 async fn until_ready(address: &str) {
-    wait::until("readiness", || async {
-        let answer = http::get(address, "/readyz")?;
-        if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
+    says(address, "/readyz", 200, "ready").await;
+}
+
+/// Waits for an answer of that status, with these words in it.
+async fn says(address: &str, path: &str, status: u16, words: &str) {
+    wait::until(&format!("{path} to be {status} {words}"), || async {
+        let answer = http::get(address, path)?;
+        let text = answer.text();
+        let is_so = answer.status == status && text.contains(words);
+        if is_so { Ok(()) } else { Err(format!("{} {text}", answer.status)) }
     })
     .await;
 }
@@ -68,6 +78,79 @@ async fn a_program_says_what_it_lacks() {
     .await;
     assert_eq!(http::get(&health, "/healthz").unwrap().status, 200);
     drop(archiver);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_database_the_archiver_is_not_ready_and_phones_are_served() {
+    let (data, cluster) = (tempdir().unwrap(), tempdir().unwrap());
+    let mut postgres = Postgres::start_in(cluster.path()).await;
+    let url = format!("postgres://pika@{}/postgres", postgres.address());
+    let pika = Pika::up(data.path(), &[], &[("DATABASE_URL", &url)]).await;
+    says(&pika.health, "/readyz", 200, "ready\n").await;
+    pika.page().await;
+    assert_eq!(metric(&pika.health, "pika_database_up"), Some(1));
+    assert_eq!(metric(&pika.health, "pika_database_migrations_missing"), Some(0));
+    assert!(metric(&pika.health, "pika_database_size_bytes") > Some(100_000));
+
+    postgres.stop();
+    // Nothing happens on the floor, and it is noticed all the same.
+    says(&pika.health, "/readyz", 503, "archiver to database: ").await;
+    says(&pika.health, "/readyz/archiver", 503, "archiver's database: ").await;
+    says(&pika.health, "/readyz/webapp", 200, "not all is well\nweb app to database: ").await;
+    says(&pika.health, "/readyz/broker", 200, "not all is well\nbroker to database: ").await;
+    assert_eq!(metric(&pika.health, "pika_database_up"), Some(0));
+    assert_eq!(metric(&pika.health, "pika_ready{part=\"archiver to database\"}"), Some(0));
+    assert_eq!(http::get(&pika.web, "/e/tonight/main").unwrap().status, 200);
+    assert_eq!(http::get(&pika.health, "/healthz").unwrap().status, 200);
+
+    postgres.start().await;
+    says(&pika.health, "/readyz", 200, "ready\n").await;
+    says(&pika.health, "/readyz/webapp", 200, "ready\n").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_broker_or_the_lease_nobody_is_ready() {
+    let folder = tempdir().unwrap();
+    let database = Database::sqlite(folder.path());
+    let first = Pika::up(&folder.path().join("first"), &[], &[("DATABASE_URL", &database.url)]).await;
+    until_ready(&first.health).await;
+    let cable = Proxy::to(&first.mqtt).await;
+    let program = |name: &'static str| {
+        let (data, database, cable) = (folder.path().join(name), database.url.clone(), cable.address.clone());
+        let first = first.data.clone();
+        async move {
+            let database = Database { url: database };
+            let token = add_token(&first, &database, name, &["service"]);
+            let mut command = command(&data);
+            command.arg(name).env("DATABASE_URL", &database.url);
+            command.env("PIKA_BROKER_URL", format!("mqtt://{name}:{token}@{cable}"));
+            command.env("PIKA__WEB__NAME", "second").env("PIKA__WEB__ANNOUNCE", "false");
+            let program = Program::start(command, &data, name);
+            let runtime = runtime(&data, &format!("runtime-{name}.json"), None).await;
+            (program, runtime["health"].as_str().unwrap().to_owned())
+        }
+    };
+    let (_archiver, archiver) = program("archiver").await;
+    let (_webapp, webapp) = program("webapp").await;
+    says(&webapp, "/readyz", 200, "ready").await;
+    says(&archiver, "/readyz", 503, "archiver's lease: another archiver has it").await;
+    assert_eq!(metric(&archiver, "pika_archiver_lease"), Some(0));
+    assert_eq!(metric(&first.health, "pika_archiver_lease"), Some(1));
+
+    cable.cut();
+    says(&webapp, "/readyz", 503, "web app to broker: ").await;
+    says(&archiver, "/readyz", 503, "archiver to broker: ").await;
+    cable.mend();
+    says(&webapp, "/readyz", 200, "ready").await;
+    drop(first);
+    says(&archiver, "/readyz/broker", 200, "ready").await;
+    wait::until("the second archiver to have the lease", || async {
+        match metric(&archiver, "pika_archiver_lease") {
+            Some(1) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -24,7 +24,9 @@ pub fn command(data: &Path) -> Command {
     let mut command = Command::new(executable());
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if name.starts_with("PIKA_") || ["DATABASE_URL", "HOST", "PORT"].contains(&name.as_str()) {
+        if name.starts_with("PIKA_")
+            || ["DATABASE_URL", "HOST", "PORT", "SENTRY_DSN"].contains(&name.as_str())
+        {
             command.env_remove(name);
         }
     }

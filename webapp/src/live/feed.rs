@@ -11,13 +11,12 @@ use protocol::topic::filter;
 use protocol::{
     Audience, EventId, FloorAddress, FloorId, FloorTopic, IdSource, Message, ProducerId, Topic, V1, message,
 };
-use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::live::board::{Board, Change};
 use crate::live::covers::Covers;
 use crate::live::hub::Hub;
-use crate::live::taps::{Unconfirmed, Waiting};
+use crate::live::taps::{Arriving, Unconfirmed};
 
 /// Joining must not tell everyone: the listeners' number goes out this often, and only if it changed.
 const AUDIENCE_EVERY_MS: i64 = 2_000;
@@ -58,8 +57,9 @@ pub(crate) async fn run(
     mut inbox: Inbox,
     hub: Hub,
     health: Part,
-    mut taps: mpsc::Receiver<Waiting>,
+    arriving: Arriving,
 ) {
+    let Arriving { mut taps, unconfirmed } = arriving;
     let mut feed = Feed {
         board: Board::default(),
         unconfirmed: Unconfirmed::new(webapp.clone()),
@@ -91,6 +91,7 @@ pub(crate) async fn run(
                 feed.show(&feed.board.floors());
                 feed.tell_audience();
                 feed.unconfirmed.tick();
+                unconfirmed.set(feed.unconfirmed.len() as u64);
             }
             Some(tap) = taps.recv(), if feed.unconfirmed.has_room() => {
                 feed.unconfirmed.take(tap);

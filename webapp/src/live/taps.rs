@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use bus::{Bus, Outbox};
 use config::clock::{now_ms, seed};
+use config::metrics::Gauge;
 use protocol::{
     Cursor, FloorAddress, FloorTopic, IdSource, Input, InputReport, JournalId, ProducerId, V1, message,
 };
@@ -31,7 +32,17 @@ pub struct Full;
 
 /// Takes taps from the handlers. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Taps(mpsc::Sender<Waiting>);
+pub struct Taps {
+    sender: mpsc::Sender<Waiting>,
+    unconfirmed: Gauge,
+}
+
+/// The other end, which the feed has: taps as they come, and how many it has that are not confirmed.
+#[derive(Debug)]
+pub(crate) struct Arriving {
+    pub(crate) taps: mpsc::Receiver<Waiting>,
+    pub(crate) unconfirmed: Gauge,
+}
 
 /// A tap, and who waits for its confirmation.
 #[derive(Debug)]
@@ -41,15 +52,21 @@ pub(crate) struct Waiting {
 }
 
 impl Taps {
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Waiting>) {
-        let (sender, receiver) = mpsc::channel(QUEUE_TAPS);
-        (Self(sender), receiver)
+    pub(crate) fn new() -> (Self, Arriving) {
+        let (sender, taps) = mpsc::channel(QUEUE_TAPS);
+        let unconfirmed = Gauge::default();
+        (Self { sender, unconfirmed: unconfirmed.clone() }, Arriving { taps, unconfirmed })
+    }
+
+    /// Taps that the archive has not confirmed, as the feed counts them.
+    pub(crate) fn unconfirmed(&self) -> Gauge {
+        self.unconfirmed.clone()
     }
 
     /// Sends a tap on its way; what comes back is ready when it is stored, and fails if that will not happen.
     pub fn send(&self, tap: Tap) -> Result<oneshot::Receiver<()>, Full> {
         let (confirmed, stored) = oneshot::channel();
-        self.0.try_send(Waiting { tap, confirmed }).map_err(|_| Full)?;
+        self.sender.try_send(Waiting { tap, confirmed }).map_err(|_| Full)?;
         Ok(stored)
     }
 }
@@ -74,6 +91,10 @@ impl Unconfirmed {
 
     pub(crate) fn has_room(&self) -> bool {
         self.outbox.len() < UNCONFIRMED_MAX
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.outbox.len()
     }
 
     pub(crate) fn take(&mut self, Waiting { tap, confirmed }: Waiting) {

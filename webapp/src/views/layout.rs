@@ -42,6 +42,8 @@ pub struct Skin<'a> {
     pub assets: &'a Assets,
     pub words: Words,
     pub look: Look,
+    /// What the request is called in the log, for pages that say what went wrong.
+    pub request: Option<&'a str>,
 }
 
 /// A page that is kept current by the script.
@@ -99,7 +101,7 @@ impl<'a> Document<'a> {
 
 impl Render for Document<'_> {
     fn render(&self) -> Markup {
-        let Skin { assets, words, look } = self.skin;
+        let Skin { assets, words, look, .. } = self.skin;
         let screen = self.live.as_ref().map(|live| live.screen.as_str());
         let data = |name| self.data.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
         html! {

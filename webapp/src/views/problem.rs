@@ -11,6 +11,8 @@ pub struct ProblemPage<'a> {
     pub sentence: &'a str,
     /// The page tries again by itself after so many seconds.
     pub retry_s: Option<u32>,
+    /// What the request is called in the log.
+    pub request: Option<&'a str>,
 }
 
 impl ProblemPage<'_> {
@@ -20,7 +22,12 @@ impl ProblemPage<'_> {
         let content = html! {
             h1.title { @if self.retry_s.is_some() { (words.say("one-moment")) } @else { (words.say("hm")) } }
             p.line { (self.sentence) }
-            @if self.retry_s.is_none() { p.links { a href="/" { (words.say("to-the-floors")) } } }
+            @if self.retry_s.is_none() {
+                p.links { a href="/" { (words.say("to-the-floors")) } }
+                @if let Some(request) = self.request {
+                    p { small { (words.say("problem-reference")) " " code { (request) } } }
+                }
+            }
         };
         Document { refresh_s: self.retry_s, ..Document::plain(skin, "problem", "Pika".to_owned(), content) }
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::{HeaderMap, HeaderName};
-use config::Network;
+use config::{Network, Surroundings};
 
 /// Where a connection comes from; put into each request by the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,11 @@ impl Household {
             }
             four => Self(four),
         }
+    }
+
+    /// As much of it as a log may have.
+    pub(super) fn surroundings(self) -> Surroundings {
+        Surroundings::of(self.0)
     }
 }
 
@@ -43,7 +48,7 @@ pub(super) fn client(peer: IpAddr, headers: &HeaderMap, header: &HeaderName, pro
     if !is_trusted(peer) {
         if headers.contains_key(header) && !TOLD.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                %peer,
+                peer = %Surroundings::of(peer),
                 "a proxy that is not among [web] proxies says for whom it asks; it is not believed, so limits count all \
                  of its dancers as one address"
             );

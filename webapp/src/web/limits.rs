@@ -30,6 +30,9 @@ const NEW_DANCERS: Pace = Pace { per_minute: 300, at_once: 1_500 };
 /// Desks of one address that ask to be let in: a club has a few, and each may try again.
 const PAIRINGS: Pace = Pace { per_minute: 2, at_once: 10 };
 
+/// Errors that browsers of one address tell of: a page says three at most.
+const FAULTS: Pace = Pace { per_minute: 10, at_once: 60 };
+
 /// Tries to log in, for one address and for one name.
 const LOGINS_PER_QUARTER: u32 = 5;
 
@@ -119,6 +122,7 @@ pub(super) struct Limits {
     newcomers: Paces<Household>,
     floors: Paces<FloorId>,
     pairings: Paces<Household>,
+    faults: Paces<Household>,
     logins_from: Paces<Household>,
     logins_as: Paces<String>,
     /// Names of people in browsers that have logged in under them before.
@@ -137,6 +141,7 @@ impl Limits {
             newcomers: Paces::new(REMEMBERED_MAX),
             floors: Paces::new(1_000),
             pairings: Paces::new(REMEMBERED_MAX),
+            faults: Paces::new(REMEMBERED_MAX),
             logins_from: Paces::new(REMEMBERED_MAX),
             logins_as: Paces::new(REMEMBERED_MAX),
             logins_known: Paces::new(REMEMBERED_MAX),
@@ -198,6 +203,11 @@ impl Limits {
     /// A desk asks to be let in.
     pub(super) fn pairing(&mut self, household: Household, now_ms: i64) -> Result<(), Wait> {
         self.pairings.take(household, PAIRINGS, now_ms)
+    }
+
+    /// A browser tells of an error.
+    pub(super) fn fault(&mut self, household: Household, now_ms: i64) -> Result<(), Wait> {
+        self.faults.take(household, FAULTS, now_ms)
     }
 
     /// Somebody tries to log in under that name.

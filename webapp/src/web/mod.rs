@@ -10,6 +10,7 @@ mod covers;
 mod dancer;
 mod desk;
 mod events;
+mod faults;
 mod frames;
 mod install;
 mod limits;
@@ -22,12 +23,13 @@ mod problem;
 mod recap;
 mod socket;
 mod taps;
+mod trace;
 mod tunnel;
 mod visitor;
 mod writers;
 
 use std::net::IpAddr;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
@@ -36,13 +38,15 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use config::Stop;
+use config::metrics::Registry;
+use config::{Sparing, Stop};
 use protocol::FloorAddress;
 use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::counters::Counters;
 use crate::live::covers::Covers;
 use crate::live::hub::{self, Hub};
 use crate::live::taps::Taps;
@@ -89,6 +93,10 @@ pub struct App {
     writers: Writers,
     sockets: Arc<AtomicUsize>,
     tunnels: Arc<AtomicUsize>,
+    counters: Arc<Counters>,
+    /// What the log tells of requests that failed, and of browsers.
+    failures: Arc<Sparing>,
+    faults: Arc<Sparing>,
     /// Host and port of the broker, when it speaks plain TCP.
     broker: Option<Arc<(String, u16)>>,
 }
@@ -112,7 +120,8 @@ impl App {
         let secret = secret.map_or_else(random, Ok).context("draw a secret for cookies")?;
         let address_header = settings.address_header.parse().context("read web.address_header")?;
         let Sources { store, own_desks } = sources;
-        let writers = Writers::start(&hub, &stop, &tasks)?;
+        let counters = Arc::new(Counters::of(taps.unconfirmed()));
+        let writers = Writers::start(&hub, &counters, &stop, &tasks)?;
         Ok(Self {
             address_header,
             covers: hub.covers.clone(),
@@ -131,6 +140,9 @@ impl App {
             writers,
             sockets: Arc::default(),
             tunnels: Arc::default(),
+            counters,
+            failures: Arc::default(),
+            faults: Arc::default(),
             broker: broker.map(Arc::new),
             settings: settings.into(),
         })
@@ -140,6 +152,21 @@ impl App {
     fn client(&self, peer: Option<Peer>, headers: &HeaderMap) -> Client {
         let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
         client::client(peer, headers, &self.address_header, &self.settings.proxies)
+    }
+
+    /// Whether whoever is connected to us is one of the proxies that are believed.
+    fn is_proxy(&self, peer: Peer) -> bool {
+        self.settings.proxies.iter().any(|network| network.contains(peer.0))
+    }
+
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        self.counters.register(registry, &Problem::REASONS);
+    }
+
+    /// Tells the counters what is open now.
+    pub(crate) fn measure(&self) {
+        self.counters.sockets.set(self.sockets.load(Ordering::Relaxed) as u64);
+        self.counters.tunnels.set(self.tunnels.load(Ordering::Relaxed) as u64);
     }
 
     /// Cancelled when sockets can no longer be served.
@@ -222,6 +249,7 @@ pub(crate) fn routes(app: App) -> anyhow::Result<Router> {
         .route("/api/v1/pair/{id}", get(pair::outcome).post(pair::reveal))
         .route("/assets/{name}", get(assets::serve))
         .route("/cover/{name}", get(covers::serve))
+        .route("/client-error", post(faults::tell))
         .route("/favicon.ico", get(assets::favicon))
         .route("/sw.js", get(install::worker))
         .route("/offline", get(install::offline))
@@ -230,6 +258,7 @@ pub(crate) fn routes(app: App) -> anyhow::Result<Router> {
         .layer(csrf)
         .layer(middleware::from_fn(visitor::choices))
         .layer(middleware::from_fn_with_state(app.clone(), visitor::who))
+        .layer(middleware::from_fn_with_state(app.clone(), trace::request))
         .with_state(app)
         .layer(CompressionLayer::new())
         .layer(set(header::CONTENT_SECURITY_POLICY, CSP))

@@ -154,6 +154,45 @@ impl Problem {
         words.say(key)
     }
 
+    /// All that [`Problem::reason`] may say.
+    pub(crate) const REASONS: [&'static str; 14] = [
+        "too_many",
+        "too_soon",
+        "too_many_logins",
+        "busy",
+        "full",
+        "tunnels_full",
+        "starting",
+        "archive_away",
+        "broker_away",
+        "no_cookie",
+        "no_desk",
+        "not_your_desk",
+        "foreign_origin",
+        "unknown_play",
+    ];
+
+    /// The label of a limit that was met, or of what was not there or not allowed. Other answers are nobody's limit.
+    pub(super) fn reason(self) -> Option<&'static str> {
+        Some(match self {
+            Problem::TooMany(_) => "too_many",
+            Problem::TooSoon(_) => "too_soon",
+            Problem::TooManyLogins(_) => "too_many_logins",
+            Problem::Busy => "busy",
+            Problem::Full => "full",
+            Problem::TunnelsFull => "tunnels_full",
+            Problem::Starting => "starting",
+            Problem::ArchiveAway => "archive_away",
+            Problem::BrokerAway => "broker_away",
+            Problem::NoCookie => "no_cookie",
+            Problem::NoDesk => "no_desk",
+            Problem::NotYourDesk => "not_your_desk",
+            Problem::ForeignOrigin => "foreign_origin",
+            Problem::UnknownPlay => "unknown_play",
+            _ => return None,
+        })
+    }
+
     fn retry_after_s(self) -> Option<i64> {
         match self {
             Problem::TooMany(seconds) | Problem::TooSoon(seconds) | Problem::TooManyLogins(seconds) => {
@@ -177,11 +216,13 @@ impl Problem {
     /// For people: a page.
     pub(crate) fn page(self, skin: Skin<'_>) -> Response {
         let retry_s = (self == Problem::Starting).then_some(2);
-        let page = ProblemPage { sentence: &self.sentence(skin.words), retry_s };
+        let page = ProblemPage { sentence: &self.sentence(skin.words), retry_s, request: skin.request };
         self.finished((self.status(), page.document(skin).render()).into_response())
     }
 
     fn finished(self, mut response: Response) -> Response {
+        // For the counters.
+        response.extensions_mut().insert(self);
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after_s() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));

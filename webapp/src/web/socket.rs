@@ -10,6 +10,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use config::TraceId;
 use config::clock::now_ms;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -26,6 +27,7 @@ use crate::views::floor::Clock;
 use crate::web::frames::{handshake, is_ours, upgrade_headers};
 use crate::web::patient::Patient;
 use crate::web::presence::Open;
+use crate::web::trace::{self, RequestId};
 use crate::web::writers::Newcomer;
 use crate::web::{App, Peer, Problem, Visitor};
 use crate::words::Language;
@@ -43,6 +45,7 @@ pub(super) struct Which {
 /// What a handshake leads to that we say yes to.
 struct Opening {
     accept: String,
+    connection: TraceId,
     hello: Bytes,
     states: watch::Receiver<FloorState>,
     screen: Screen,
@@ -80,12 +83,14 @@ impl Opening {
         }
         let hello = text_frame(Clock::now(&app.assets).render().into_string().as_bytes());
         let held = Held { _place: place, _seat: seat, _present: present };
-        Ok(Self { accept, hello, states, screen, language, held })
+        let (connection, client) = (TraceId::next(), visitor.client.household.surroundings());
+        tracing::debug!(request.id = %visitor.request, connection.id = %connection, %floor, ?screen, %client, "a socket opens");
+        Ok(Self { accept, connection, hello, states, screen, language, held })
     }
 
     fn newcomer(self, stream: std::net::TcpStream, early: Bytes) -> Newcomer {
-        let Self { accept: _, hello, states, screen, language, held } = self;
-        Newcomer { stream, early, hello, states, screen, language, held }
+        let Self { accept: _, connection, hello, states, screen, language, held } = self;
+        Newcomer { stream, early, connection, hello, states, screen, language, held }
     }
 }
 
@@ -122,7 +127,8 @@ pub(crate) async fn at_the_door(app: &App, stream: TcpStream, peer: Peer) -> Opt
         stream.poll_peek(context, &mut bytes).map_ok(|_| Asked::read(bytes.filled()))
     });
     let Ok(Some(asked)) = asked.await else { return Some(stream) };
-    let visitor = Visitor::of(app, &asked.headers, app.client(Some(peer), &asked.headers));
+    let request = RequestId::of(app, Some(peer), &asked.headers);
+    let visitor = Visitor::of(app, &asked.headers, app.client(Some(peer), &asked.headers), request);
     let Ok(mut opening) = Opening::of(app, &visitor, &asked.which, &asked.headers).await else {
         return Some(stream);
     };
@@ -130,7 +136,7 @@ pub(crate) async fn at_the_door(app: &App, stream: TcpStream, peer: Peer) -> Opt
     for (name, value) in upgrade_headers(std::mem::take(&mut opening.accept)) {
         answer.extend([name.as_str(), ": ", &value, "\r\n"].concat().into_bytes());
     }
-    answer.extend(b"\r\n");
+    answer.extend([trace::HEADER.as_str(), ": ", visitor.request.as_str(), "\r\n\r\n"].concat().into_bytes());
     // It goes out with the first state, in one write.
     opening.hello = [&answer[..], &opening.hello].concat().into();
     let Ok(stream) = stream.into_std() else { return None };

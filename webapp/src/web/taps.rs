@@ -1,7 +1,7 @@
 //! What dancers can do: like, wish for another tempo, say thanks, vote. Each is answered when it is stored, so a phone
 //! that got its answer may forget it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Body;
@@ -226,12 +226,19 @@ async fn tapped(
     })?;
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).or(form.key.as_deref());
     let tap = Tap { floor: address.clone(), input, at_ms: tapped_ms(key, now_ms) };
+    let sent = Instant::now();
     let stored = app.taps.send(tap).map_err(|_| Problem::Busy)?;
     match timeout(STORED_WITHIN, stored).await {
-        Ok(Ok(())) => Ok((address, true)),
+        Ok(Ok(())) => {
+            app.counters.tap_stored.observe(sent.elapsed());
+            Ok((address, true))
+        }
         // We are stopping.
         Ok(Err(_)) => Err(Problem::Busy),
-        Err(_) => Ok((address, false)),
+        Err(_) => {
+            app.counters.taps_late.inc();
+            Ok((address, false))
+        }
     }
 }
 

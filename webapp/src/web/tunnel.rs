@@ -23,6 +23,7 @@ use crate::web::frames::{
 };
 use crate::web::patient::Patient;
 use crate::web::socket::Place;
+use crate::web::trace::RequestId;
 use crate::web::{App, Problem};
 
 /// A broker beside us answers at once.
@@ -57,13 +58,16 @@ pub(super) async fn open(State(app): State<App>, mut request: Request) -> Result
         return Err(Problem::BrokerAway);
     };
     let stop = app.stop.clone();
+    let id = request.extensions_mut().remove::<RequestId>();
     app.tasks.spawn(async move {
         let _held = place;
         let Ok(upgraded) = upgrade.await else { return };
         // The server accepts nothing but TCP, so the stream below is what it says.
         let Ok(parts) = upgraded.downcast::<TokioIo<Patient<TcpStream>>>() else { return };
         if let Err(error) = pipe(parts.io.into_inner().into_inner(), parts.read_buf, broker, stop).await {
-            tracing::debug!("a tunnel ended: {error}");
+            // No span around it: that would cost something with every message.
+            let id = id.as_ref().map(RequestId::as_str);
+            tracing::debug!(request.id = id, "a tunnel ended: {error}");
         }
     });
     let chosen = [(header::SEC_WEBSOCKET_PROTOCOL, protocol)];

@@ -10,6 +10,7 @@ use crate::views::{Look, Skin};
 use crate::web::App;
 use crate::web::client::Client;
 use crate::web::dancer::{Dancer, Dancers, cookies, set_cookie};
+use crate::web::trace::RequestId;
 use crate::words::{Language, Words};
 
 const LANGUAGE_COOKIE: &str = "pika_language";
@@ -23,10 +24,11 @@ pub(super) struct Visitor {
     pub(super) words: Words,
     pub(super) look: Look,
     pub(super) dancer: Option<Dancer>,
+    pub(super) request: RequestId,
 }
 
 impl Visitor {
-    pub(super) fn of(app: &App, headers: &HeaderMap, client: Client) -> Self {
+    pub(super) fn of(app: &App, headers: &HeaderMap, client: Client, request: RequestId) -> Self {
         let chosen =
             |wanted: &str| cookies(headers).find(|(name, _)| *name == wanted).map(|(_, value)| value);
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
@@ -37,11 +39,13 @@ impl Visitor {
             words: Words::of(language),
             look: chosen(LOOK_COOKIE).and_then(Look::read).unwrap_or_default(),
             dancer: app.dancers.known(headers, client.https),
+            request,
         }
     }
 
-    pub(super) fn skin<'a>(&self, app: &'a App) -> Skin<'a> {
-        Skin { assets: &app.assets, words: self.words, look: self.look }
+    pub(super) fn skin<'a>(&'a self, app: &'a App) -> Skin<'a> {
+        let request = Some(self.request.as_str());
+        Skin { assets: &app.assets, words: self.words, look: self.look, request }
     }
 
     /// From now on this browser is one dancer, so that a tap sent twice is not one of two.
@@ -71,7 +75,9 @@ impl FromRequestParts<App> for Visitor {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
-        Ok(Self::of(app, &parts.headers, client(parts)))
+        let request = parts.extensions.get::<RequestId>().cloned();
+        let request = request.expect("`trace::request` has put it there, around everything else");
+        Ok(Self::of(app, &parts.headers, client(parts), request))
     }
 }
 

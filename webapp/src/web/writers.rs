@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bytes::Bytes;
-use config::Stop;
+use config::metrics::Counter;
+use config::{Stop, TraceId};
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::counters::Counters;
 use crate::live::hub::{Hub, State};
 use crate::views::Screen;
 use crate::web::frames::{ClientFrame, ClientFrames, close_frame, pong_frame};
@@ -78,6 +80,8 @@ pub(super) struct Newcomer {
     pub(super) stream: std::net::TcpStream,
     /// What came in with the handshake already.
     pub(super) early: Bytes,
+    /// What it is called in the log.
+    pub(super) connection: TraceId,
     /// What is said before the state of the floor.
     pub(super) hello: Bytes,
     pub(super) states: watch::Receiver<State>,
@@ -89,7 +93,12 @@ pub(super) struct Newcomer {
 impl Writers {
     /// Starts the threads. They end at the stop, each after a goodbye to all of its sockets, and the tracker waits
     /// for them.
-    pub(super) fn start(hub: &Hub, stop: &Stop, tasks: &TaskTracker) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        hub: &Hub,
+        counters: &Counters,
+        stop: &Stop,
+        tasks: &TaskTracker,
+    ) -> anyhow::Result<Self> {
         let broken = Stop::new();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let doors: Arc<[Door]> = (0..cores.min(THREADS_MAX))
@@ -97,7 +106,9 @@ impl Writers {
                 let poll = Poll::new().context("watch sockets")?;
                 let waker = Arc::new(Waker::new(poll.registry(), WAKE).context("watch sockets")?);
                 let (newcomers, door) = channel();
-                let writer = Writer::new(poll, door, stop.clone(), broken.clone(), tasks.token());
+                let (opened, updates) = (counters.opened.clone(), counters.updates.clone());
+                let (stop, broken_off) = (stop.clone(), broken.clone());
+                let writer = Writer::new(poll, door, stop, broken_off, opened, updates, tasks.token());
                 let alarm = Alarm(broken.clone());
                 std::thread::Builder::new()
                     .name(format!("writer-{number}"))
@@ -174,6 +185,8 @@ struct Writer {
     door: Receiver<Newcomer>,
     stop: Stop,
     broken: Stop,
+    opened: Counter,
+    updates: Counter,
     seats: Vec<Option<Seat>>,
     /// Places in `seats` with nobody in them.
     free: Vec<usize>,
@@ -199,6 +212,7 @@ struct Row {
 /// One socket.
 struct Seat {
     stream: TcpStream,
+    connection: TraceId,
     row: u32,
     /// When something was said last.
     told_s: u32,
@@ -218,16 +232,47 @@ struct Unsent {
     since_s: u32,
 }
 
-/// The socket has come to its end.
-struct Ended;
+/// How a socket has come to its end.
+#[derive(Clone, Copy)]
+enum Ended {
+    /// The client has gone.
+    There,
+    /// We have said goodbye.
+    Here,
+    /// It took nothing for too long.
+    Stuck,
+    Error(ErrorKind),
+}
+
+impl Ended {
+    /// By whom, and what went wrong.
+    fn told(self) -> (&'static str, Option<String>) {
+        match self {
+            Ended::There => ("client", None),
+            Ended::Here => ("server", None),
+            Ended::Stuck => ("patience", None),
+            Ended::Error(kind) => ("network", Some(kind.to_string())),
+        }
+    }
+}
 
 impl Writer {
-    fn new(poll: Poll, door: Receiver<Newcomer>, stop: Stop, broken: Stop, token: TaskTrackerToken) -> Self {
+    fn new(
+        poll: Poll,
+        door: Receiver<Newcomer>,
+        stop: Stop,
+        broken: Stop,
+        opened: Counter,
+        updates: Counter,
+        token: TaskTrackerToken,
+    ) -> Self {
         Self {
             poll,
             door,
             stop,
             broken,
+            opened,
+            updates,
             seats: Vec::new(),
             free: Vec::new(),
             rows: Vec::new(),
@@ -254,8 +299,8 @@ impl Writer {
             let is_tick = self.now_s != now_s;
             self.now_s = now_s;
             for event in events.iter().filter(|event| event.token() != WAKE) {
-                if self.heed(event.token().0, event).is_err() {
-                    self.leave(event.token().0);
+                if let Err(ended) = self.heed(event.token().0, event) {
+                    self.leave(event.token().0, ended);
                 }
             }
             while let Ok(newcomer) = self.door.try_recv() {
@@ -287,33 +332,43 @@ impl Writer {
                 }
             }
         }
-        for at in 0..if is_changed { self.seats.len() } else { 0 } {
+        if !is_changed {
+            return;
+        }
+        let mut told = 0;
+        for at in 0..self.seats.len() {
             let Some(seat) = &mut self.seats[at] else { continue };
             let Some(row) = &mut self.rows[seat.row as usize] else { continue };
-            if seat.seen != row.state.number && seat.catch_up(row, self.now_s).is_err() {
-                self.leave(at);
+            if seat.seen == row.state.number {
+                continue;
+            }
+            match seat.catch_up(row, self.now_s) {
+                Ok(()) => told += u64::from(seat.seen == row.state.number),
+                Err(ended) => self.leave(at, ended),
             }
         }
+        // Once for all of them: what is done for each costs ten thousand times as much.
+        self.updates.inc_by(told);
     }
 
     fn tick(&mut self) {
         for at in 0..self.seats.len() {
             let Some(seat) = &mut self.seats[at] else { continue };
-            if seat.tick(self.now_s).is_err() {
-                self.leave(at);
+            if let Err(ended) = seat.tick(self.now_s) {
+                self.leave(at, ended);
             }
         }
     }
 
     fn welcome(&mut self, newcomer: Newcomer) {
-        let Newcomer { stream, early, hello, states, screen, language, held } = newcomer;
+        let Newcomer { stream, early, connection, hello, states, screen, language, held } = newcomer;
         // A kernel that refuses a buffer size still serves; it merely holds more for the slow.
         let _ = socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
         let mut stream = TcpStream::from_std(stream);
         let at = self.free.pop().unwrap_or(self.seats.len());
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut stream, Token(at), interest) {
-            tracing::warn!("cannot watch a socket: {error}");
+            tracing::warn!(connection.id = %connection, "cannot watch a socket: {error}");
             // The place was there, or is the next one.
             if at < self.seats.len() {
                 self.free.push(at);
@@ -321,8 +376,10 @@ impl Writer {
             return;
         }
         let row = self.row(states, screen, language);
+        self.opened.inc();
         let mut seat = Seat {
             stream,
+            connection,
             row: row as u32,
             told_s: self.now_s,
             seen: 0,
@@ -332,14 +389,14 @@ impl Writer {
         };
         let welcomed = match &mut self.rows[row] {
             Some(row) => seat.begin(&hello, row, self.now_s).and_then(|()| seat.heard(&early, self.now_s)),
-            None => Err(Ended),
+            None => Err(Ended::Here),
         };
         if at == self.seats.len() {
             self.seats.push(None);
         }
         self.seats[at] = Some(seat);
-        if welcomed.is_err() {
-            self.leave(at);
+        if let Err(ended) = welcomed {
+            self.leave(at, ended);
         }
     }
 
@@ -366,6 +423,7 @@ impl Writer {
             seat.flush(self.now_s)?;
             if let Some(row) = &mut self.rows[seat.row as usize] {
                 seat.catch_up(row, self.now_s)?;
+                self.updates.inc();
             }
         }
         if !(event.is_readable() || event.is_read_closed() || event.is_error()) {
@@ -373,17 +431,17 @@ impl Writer {
         }
         for _ in 0..READS {
             match seat.stream.read(&mut self.buffer) {
-                Ok(0) => return Err(Ended),
+                Ok(0) => return Err(Ended::There),
                 Ok(count) => seat.heard(&self.buffer[..count], self.now_s)?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(ended(&error)),
+                Err(error) => return Err(Ended::Error(error.kind())),
             }
         }
         // There is more, and we are told so again.
         let interest = Interest::READABLE | Interest::WRITABLE;
         let again = self.poll.registry().reregister(&mut seat.stream, Token(at), interest);
-        again.map_err(|error| ended(&error))
+        again.map_err(|error| Ended::Error(error.kind()))
     }
 
     /// A last word to some of them.
@@ -392,13 +450,15 @@ impl Writer {
             if let Some(seat) = self.seats[at].as_mut().filter(|seat| to(seat)) {
                 // Whoever does not take it will find out all the same.
                 let _ = seat.close(code);
-                self.leave(at);
+                self.leave(at, Ended::Here);
             }
         }
     }
 
-    fn leave(&mut self, at: usize) {
-        if self.seats.get_mut(at).and_then(Option::take).is_some() {
+    fn leave(&mut self, at: usize, ended: Ended) {
+        if let Some(seat) = self.seats.get_mut(at).and_then(Option::take) {
+            let (by, error) = ended.told();
+            tracing::debug!(connection.id = %seat.connection, by, error, "a socket is closed");
             self.free.push(at);
         }
     }
@@ -495,7 +555,7 @@ impl Seat {
 
     fn tick(&mut self, now_s: u32) -> Result<(), Ended> {
         match &self.unsent {
-            Some(unsent) if u64::from(now_s - unsent.since_s) > WRITE_TIMEOUT.as_secs() => Err(Ended),
+            Some(unsent) if u64::from(now_s - unsent.since_s) > WRITE_TIMEOUT.as_secs() => Err(Ended::Stuck),
             None if u64::from(now_s - self.told_s) >= HEARTBEAT.as_secs() => {
                 self.say(&HEARTBEAT_FRAME, now_s)
             }
@@ -531,7 +591,7 @@ impl Seat {
         if self.unsent.is_none() {
             written(self.stream.write(&close_frame(code)))?;
         }
-        Err(Ended)
+        Err(Ended::Here)
     }
 }
 
@@ -540,13 +600,8 @@ fn written(result: io::Result<usize>) -> Result<usize, Ended> {
     match result {
         Ok(count) => Ok(count),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
-        Err(error) => Err(ended(&error)),
+        Err(error) => Err(Ended::Error(error.kind())),
     }
-}
-
-fn ended(error: &io::Error) -> Ended {
-    tracing::trace!("a socket ended: {error}");
-    Ended
 }
 
 #[cfg(test)]
@@ -562,7 +617,16 @@ mod tests {
         stream.set_nonblocking(true).unwrap();
         let held = Held::only(Place::take(&Arc::default(), 1).unwrap());
         let stream = TcpStream::from_std(stream);
-        let seat = Seat { stream, row: 0, told_s: 100, seen: 0, unsent: None, client: None, _held: held };
+        let seat = Seat {
+            stream,
+            connection: TraceId::next(),
+            row: 0,
+            told_s: 100,
+            seen: 0,
+            unsent: None,
+            client: None,
+            _held: held,
+        };
         (seat, phone)
     }
 
