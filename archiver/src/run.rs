@@ -89,10 +89,11 @@ pub async fn run(
         lease: health.part("archiver's lease"),
     };
     // Floors change a few times a year. To begin anew is what we can do at any moment anyway, and loses nothing.
-    while let Some(changed) = serve(&event, &settings, &store, &broker, &health, &mut counters, &stop).await? {
+    while let Some(changed) = serve(&event, &settings, &store, &broker, &health, &mut counters, &stop).await?
+    {
         let floors: Vec<&str> = changed.floors.iter().map(|floor| floor.id.as_str()).collect();
         tracing::info!(floors = floors.join(","), "the event has changed");
-        event = event.as_in(changed);
+        event = event.changed_to(changed);
     }
     Ok(())
 }

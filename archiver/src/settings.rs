@@ -33,7 +33,7 @@ impl EventSettings {
     }
 
     /// The same, but for what the database says of it.
-    pub(crate) fn as_in(self, event: store::Event) -> Self {
+    pub(crate) fn changed_to(self, event: store::Event) -> Self {
         let floor = |floor: store::Floor| FloorSettings { id: floor.id, name: floor.name };
         Self {
             name: event.name,

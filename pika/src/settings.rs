@@ -405,8 +405,9 @@ mod tests {
     /// Whatever the sample calls a password, a token, a key, a secret or a URL with a login stays out of `Debug`.
     #[test]
     fn secrets_are_not_in_debug_output() {
-        const SECRETS: [&str; 10] = [
+        const SECRETS: [&str; 11] = [
             "database.url",
+            "database.password",
             "bus.url",
             "bus.token",
             "web.secret",
@@ -442,7 +443,7 @@ mod tests {
         assert!(!shown.contains("h1dden"), "{shown}");
         assert!(!format!("{settings:?}").contains("h1dden"), "nor before they are read");
         let cli = <Cli as clap::Parser>::parse_from(["pika", "broker"]);
-        let loaded = Loaded { settings, log: LogSettings::default(), data: "data".into() };
+        let loaded = Loaded { settings, log: LogSettings::default(), data: "data".into(), file: None };
         assert!(!format!("{cli:?} {loaded:?}").contains("h1dden"));
     }
 }

@@ -94,11 +94,10 @@ fn in_keyring<T: Send + 'static>(
     Ok(answered.with_context(|| format!("the keyring has not answered within {ANSWERED_WITHIN:?}"))??)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
-    #[cfg(unix)]
     #[test]
     fn a_private_file_is_private() {
         use std::os::unix::fs::PermissionsExt;

@@ -46,6 +46,12 @@ enum Chore {
     Fuzz(fuzz::Fuzz),
     /// A night in which everything breaks that can: no play and no confirmed tap may be lost, doubled or invented
     Fault(Fault),
+    /// Builds another revision and replaces its programs by ours, one at a time, while DJs play and dancers tap
+    Upgrade {
+        /// What ran before
+        #[arg(long, default_value = "HEAD~1", value_name = "REVISION")]
+        from: String,
+    },
     /// A DJ's night at many times its speed, with the usual accidents: the archive has to be the history
     Night(Night),
     /// Real DJ programs with the real publisher: what is too large, or too slow to start, for the tests
@@ -106,6 +112,7 @@ fn main() -> ExitCode {
         Chore::Fuzz(fuzz) => fuzz::run(&fuzz),
         Chore::Fault(fault) => bad_night("fault", fault.seed, &[fault.faults, fault.desks, fault.dancers]),
         Chore::Night(night) => bad_night("night", night.seed, &[night.minutes, night.speed, night.faults]),
+        Chore::Upgrade { from } => upgrade(&from),
         Chore::Lab { what: Lab::Mixxx } => lab("mixxx", tools::MIXXX),
         Chore::Bench { what } => bench::run(what),
     };
@@ -123,6 +130,37 @@ fn ci() -> anyhow::Result<()> {
     cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     tidy::tidy()?;
     test(&[])
+}
+
+/// The revision is built from a work tree of its own, with the dependencies that are built already.
+fn upgrade(from: &str) -> anyhow::Result<()> {
+    tools::install(tools::TESTS)?;
+    let tree = target().join("before");
+    let git = |arguments: &[&str]| -> anyhow::Result<()> {
+        let status = Command::new("git").current_dir(root()).args(arguments).status().context("run git")?;
+        if status.success() { Ok(()) } else { bail!("git {} failed", arguments.join(" ")) }
+    };
+    let path = tree.to_str().context("the target folder's name is not text")?;
+    if !tree.exists() {
+        git(&["worktree", "add", "--detach", path, from])?;
+    }
+    git(&["-C", path, "checkout", "--detach", from])?;
+    let mut build = Command::new("cargo");
+    build
+        .current_dir(&tree)
+        .args(["build", "--locked", "--package", "pika"])
+        .env("CARGO_TARGET_DIR", target());
+    if !build.status().context("run cargo")?.success() {
+        bail!("{from} cannot be built");
+    }
+    let before = target().join("pika-before");
+    std::fs::copy(target().join("debug/pika"), &before)
+        .with_context(|| format!("write {}", before.display()))?;
+    cargo(&["build", "--package", "pika"])?;
+    let ours = target().join("debug/pika");
+    let arguments =
+        ["run", "--quiet", "--package", "pika-e2e", "--example", "upgrade", "--", &before.to_string_lossy()];
+    cargo_with(&arguments, &[("PIKA_BIN", &ours.to_string_lossy())])
 }
 
 /// Runs an example that is told a seed and numbers.

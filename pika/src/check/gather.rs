@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use config::Secret;
 use config::clock::now_ms;
 use store::{Change, DatabaseUrl, ListedToken, Person, Store};
 
@@ -27,7 +28,7 @@ pub(super) struct Facts {
     pub(super) global: Vec<IpAddr>,
     pub(super) database: DatabaseUrl,
     /// As it stands in the settings.
-    pub(super) database_password: Option<String>,
+    pub(super) database_password: Option<Secret>,
     pub(super) archive: Result<Archive, String>,
     /// Programs that were started with this data folder, and what each lacks.
     pub(super) programs: Vec<(&'static str, Result<(), String>)>,
@@ -105,7 +106,7 @@ pub(super) async fn facts(loaded: &Loaded) -> anyhow::Result<Facts> {
         health: section.section("health")?,
         is_container: Path::new("/.dockerenv").exists() || Path::new("/run/.containerenv").exists(),
         global: network::lan_addresses().into_iter().map(|(_, ip)| ip).filter(|ip| is_global(*ip)).collect(),
-        database_password: database.password(),
+        database_password: database.password().map(Secret::new),
         database,
         archive,
         programs: programs(&loaded.data).await,

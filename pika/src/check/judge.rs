@@ -259,7 +259,7 @@ fn secrets(facts: &Facts, found: &mut Vec<Finding>) {
     }
     if let DatabaseUrl::Postgres { .. } = facts.database
         && facts.is_public()
-        && facts.database_password.as_deref().is_some_and(weak)
+        && facts.database_password.as_ref().is_some_and(|password| weak(password.reveal()))
     {
         found.push(Finding::fault(
             ITEM,

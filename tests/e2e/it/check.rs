@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kit::{Database, Pika, process};
+use kit::{Database, Pika, http, process, wait};
 use serde_json::Value;
 
 /// What it says, and whether it ends well.
@@ -38,6 +38,11 @@ async fn a_laptop_that_is_well() {
 
     let mut pika = Pika::up(folder.path(), &[], &[("DATABASE_URL", database.url.as_str())]).await;
     pika.page().await;
+    wait::until("everything to be ready", || async {
+        let answer = http::get(&pika.health, "/readyz")?;
+        if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
+    })
+    .await;
     let (findings, says, is_well) = check(folder.path(), &database, &[]);
     assert!(is_well && says.contains("nothing is wrong"), "{says} {findings:#?}");
     assert_eq!(of(&findings, "note"), ["HTTPS", "backup"], "a laptop needs neither");

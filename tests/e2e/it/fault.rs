@@ -19,6 +19,15 @@ async fn a_bad_night_on_postgres() {
     a_bad_night_on(Engine::Postgres).await;
 }
 
+/// The same release once more: what `cargo xtask upgrade` does with the one before.
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_are_replaced_one_by_one() {
+    let plan = Plan { seed: 5, faults: 0, desks: 3, dancers: 20, engine: Engine::Postgres };
+    let (report, replaced) = fault::upgrade(plan, &kit::process::executable()).await;
+    println!("{report:?} {replaced:?}");
+    assert!(report.plays > 5 && report.taps > 5, "something happened: {report:?}");
+}
+
 /// The short form of `cargo xtask night`.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_hour_of_a_djs_night() {

@@ -169,8 +169,11 @@ async fn a_server_that_is_used_and_attacked_tells_no_secret() {
     is_silent_about(&metrics, &secrets, "/metrics");
     is_silent_about(&http::get(&pika.health, "/readyz").unwrap().text(), &secrets, "/readyz");
     is_silent_about(&console.text(), &secrets, "the console");
-    let retained = retained(&pika.mqtt, &service);
-    assert!(retained.contains("tonight/info"), "{retained}");
+    let retained = wait::until("the event on the bus", || async {
+        let retained = retained(&pika.mqtt, &service);
+        if retained.contains("tonight/info") { Ok(retained) } else { Err(retained) }
+    })
+    .await;
     is_silent_about(&retained, &secrets, "retained messages");
     let kept = std::fs::read_dir(data.join("retained")).unwrap().flatten();
     for file in kept {

@@ -21,7 +21,12 @@ pub fn executable() -> PathBuf {
 
 /// A command of the executable with a data folder and nothing from our own environment but what is said.
 pub fn command(data: &Path) -> Command {
-    let mut command = Command::new(executable());
+    command_of(&executable(), data)
+}
+
+/// The same of another release.
+pub fn command_of(executable: &Path, data: &Path) -> Command {
+    let mut command = Command::new(executable);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         if name.starts_with("PIKA_")

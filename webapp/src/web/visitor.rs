@@ -121,8 +121,8 @@ pub(super) async fn choices(request: Request, next: Next) -> Response {
             None => rest.push(pair),
         }
     }
-    // Two slashes at the beginning would lead to another host.
-    let path = format!("/{}", parts.uri.path().trim_start_matches('/'));
+    // Two slashes at the beginning would lead to another host, and to a browser these are slashes too.
+    let path = format!("/{}", parts.uri.path().trim_start_matches(['/', '\\']));
     let again = if rest.is_empty() { path } else { format!("{path}?{}", rest.join("&")) };
     let Ok(again) = HeaderValue::from_str(&again) else { return StatusCode::BAD_REQUEST.into_response() };
     let mut response = StatusCode::SEE_OTHER.into_response();

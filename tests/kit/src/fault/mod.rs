@@ -5,10 +5,13 @@
 mod dancers;
 mod stage;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use dancers::Dancers;
 use stage::{Stage, Target};
+
+use crate::{Browser, process};
 
 /// Which night.
 #[derive(Debug, Clone)]
@@ -96,7 +99,7 @@ pub async fn run(plan: Plan) -> Report {
     println!("fault: seed {} on {:?}, {} faults", plan.seed, plan.engine, plan.faults);
     let (folder, since) = (tempfile::tempdir().unwrap(), Instant::now());
     let mut dice = Dice::new(plan.seed);
-    let mut stage = Stage::set(folder.path(), &plan).await;
+    let mut stage = Stage::set(folder.path(), &plan, process::executable()).await;
     let dancers = Dancers::enter(&plan, &stage.web());
     for number in 1..=plan.faults {
         let fault = Fault::draw(&mut dice, &plan);
@@ -111,6 +114,48 @@ pub async fn run(plan: Plan) -> Report {
     taps.are_archived(&stage).await;
     stage.nobody_panicked();
     Report { plays, taps: taps.confirmed(), faults: plan.faults, lasted: since.elapsed() }
+}
+
+/// What it was like to replace one program.
+#[derive(Debug)]
+pub struct Replaced {
+    pub what: String,
+    /// From the word to stop until an open page, which nobody touched, shows what was played after that.
+    pub live_after: Duration,
+}
+
+/// Replaces the programs of the release before, one at a time, while DJs play and dancers tap: broker, archiver, web app, and then
+/// the publishers. Nothing may be lost, doubled or invented, and a page that was open goes on by itself.
+///
+/// # Panics
+/// Something was.
+pub async fn upgrade(plan: Plan, before: &Path) -> (Report, Vec<Replaced>) {
+    let (folder, since) = (tempfile::tempdir().unwrap(), Instant::now());
+    let mut stage = Stage::set(folder.path(), &plan, before.to_owned()).await;
+    let dancers = Dancers::enter(&plan, &stage.web());
+    let phone = Browser::open(500, 900).await;
+    stage.plays("Before").await;
+    phone.goto(&format!("http://{}/e/tonight/floor-0", stage.web())).await;
+    phone.sees("#now .title", "Before").await;
+    stage.executable = process::executable();
+    let all = [Target::Broker, Target::Archiver, Target::Webapp];
+    let mut replaced = Vec::new();
+    for target in all.into_iter().chain((0..plan.desks).map(Target::Desk)) {
+        let stopped = Instant::now();
+        stage.stop(target).await;
+        stage.start(target);
+        let title = format!("After {target:?}");
+        stage.plays(&title).await;
+        phone.sees("#now .title", &title).await;
+        replaced.push(Replaced { what: format!("{target:?}"), live_after: stopped.elapsed() });
+        stage.play_for(1_500).await;
+    }
+    phone.close().await;
+    let taps = dancers.leave().await;
+    let plays = stage.all_is_archived().await;
+    taps.are_archived(&stage).await;
+    stage.nobody_panicked();
+    (Report { plays, taps: taps.confirmed(), faults: replaced.len(), lasted: since.elapsed() }, replaced)
 }
 
 async fn strike(stage: &mut Stage, fault: Fault) {

@@ -28,6 +28,8 @@ pub(super) enum Target {
 
 pub(super) struct Stage {
     folder: PathBuf,
+    /// Which release the next program is of.
+    pub(super) executable: PathBuf,
     programs: BTreeMap<Target, Program>,
     pub(super) broker_cable: Proxy,
     mqtt_port: u16,
@@ -52,7 +54,7 @@ struct Database {
 }
 
 impl Stage {
-    pub(super) async fn set(folder: &Path, plan: &Plan) -> Self {
+    pub(super) async fn set(folder: &Path, plan: &Plan, executable: PathBuf) -> Self {
         let database = Database::make(&folder.join("database"), plan.engine).await;
         let desks = (0..plan.desks).map(|number| {
             let home = folder.join(desk(number));
@@ -63,6 +65,7 @@ impl Stage {
         let mqtt_port = ports::free();
         let mut stage = Self {
             folder: folder.to_owned(),
+            executable,
             programs: BTreeMap::new(),
             broker_cable: Proxy::to(&format!("127.0.0.1:{mqtt_port}")).await,
             mqtt_port,
@@ -155,6 +158,21 @@ impl Stage {
         if let Some(mut program) = self.programs.remove(&target) {
             program.kill();
         }
+    }
+
+    /// Ends it as an operator does.
+    pub(super) async fn stop(&mut self, target: Target) {
+        if let Some(mut program) = self.programs.remove(&target) {
+            program.stop().await;
+        }
+    }
+
+    /// Plays something on the first floor, as soon as its list takes another entry, and says what.
+    pub(super) async fn plays(&mut self, title: &str) {
+        let desk = &mut self.desks[0];
+        wait::moment(PLAY_EVERY.saturating_sub(desk.last.elapsed()).as_millis() as u64).await;
+        desk.last = Instant::now();
+        desk.dj.plays(title);
     }
 
     pub(super) fn freeze(&self, target: Target) {
@@ -250,7 +268,7 @@ impl Stage {
     }
 
     fn command(&self, name: &str) -> Command {
-        let mut command = process::command(&self.folder.join(name));
+        let mut command = process::command_of(&self.executable, &self.folder.join(name));
         command.env("DATABASE_URL", &self.database.url);
         command
     }
