@@ -132,10 +132,11 @@ fn ci() -> anyhow::Result<()> {
     test(&[])
 }
 
-/// The revision is built from a work tree of its own, with the dependencies that are built already.
+/// The revision is built from a work tree of its own and into a folder of its own: cargo takes crates of the same name at the same
+/// place in another tree for ours.
 fn upgrade(from: &str) -> anyhow::Result<()> {
     tools::install(tools::TESTS)?;
-    let tree = target().join("before");
+    let (tree, built) = (target().join("before"), target().join("before-built"));
     let git = |arguments: &[&str]| -> anyhow::Result<()> {
         let status = Command::new("git").current_dir(root()).args(arguments).status().context("run git")?;
         if status.success() { Ok(()) } else { bail!("git {} failed", arguments.join(" ")) }
@@ -146,18 +147,12 @@ fn upgrade(from: &str) -> anyhow::Result<()> {
     }
     git(&["-C", path, "checkout", "--detach", from])?;
     let mut build = Command::new("cargo");
-    build
-        .current_dir(&tree)
-        .args(["build", "--locked", "--package", "pika"])
-        .env("CARGO_TARGET_DIR", target());
+    build.current_dir(&tree).args(["build", "--locked", "--package", "pika"]).env("CARGO_TARGET_DIR", &built);
     if !build.status().context("run cargo")?.success() {
         bail!("{from} cannot be built");
     }
-    let before = target().join("pika-before");
-    std::fs::copy(target().join("debug/pika"), &before)
-        .with_context(|| format!("write {}", before.display()))?;
     cargo(&["build", "--package", "pika"])?;
-    let ours = target().join("debug/pika");
+    let (before, ours) = (built.join("debug/pika"), target().join("debug/pika"));
     let arguments =
         ["run", "--quiet", "--package", "pika-e2e", "--example", "upgrade", "--", &before.to_string_lossy()];
     cargo_with(&arguments, &[("PIKA_BIN", &ours.to_string_lossy())])
