@@ -255,7 +255,14 @@ async fn sockets_of_other_sites_are_refused() {
             "GET {path} HTTP/1.1\r\nHost: {listener}\r\nOrigin: {origin}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         );
-        raw(listener, handshake.as_bytes()).split(' ').nth(1).unwrap_or("closed").to_owned()
+        // A browser waits for the answer, and who has hung up gets none.
+        let mut stream = TcpStream::connect(listener).unwrap();
+        stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+        stream.write_all(handshake.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        let answered = stream.read_exact(&mut answer);
+        assert!(answered.is_ok(), "{listener} {origin}: {answered:?}");
+        String::from_utf8_lossy(&answer[9..]).into_owned()
     };
     let home = format!("http://{}", pika.web);
     assert_eq!(status(&pika.web, "/ws?floor=tonight/main", &home), "101");
