@@ -82,23 +82,8 @@ struct Post {
 
 impl Post {
     fn to(dsn: &Dsn) -> Self {
-        let roots = rustls_native_certs::load_native_certs().certs;
-        let roots = roots.iter().map(|root| ureq::tls::Certificate::from_der(root).to_owned()).collect();
-        let tls = ureq::tls::TlsConfig::builder()
-            .provider(ureq::tls::TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(ureq::tls::RootCerts::Specific(Arc::new(roots)))
-            .build();
         const AGENT: &str = concat!("pika/", env!("CARGO_PKG_VERSION"));
-        let agent = ureq::Agent::config_builder()
-            .tls_config(tls)
-            .timeout_global(Some(ANSWERED_WITHIN))
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .user_agent(AGENT)
-            .build()
-            .new_agent();
+        let agent = publisher::https::agent(ANSWERED_WITHIN);
         Self { agent, url: dsn.envelope_api_url().to_string(), auth: dsn.to_auth(Some(AGENT)).to_string() }
     }
 
