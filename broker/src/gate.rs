@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use config::{Surroundings, TraceId};
+use config::lobby::Seat;
+use config::{Lobby, Surroundings, TraceId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -17,7 +18,7 @@ use crate::access::{Principal, Tokens};
 use crate::counters::{Counters, Refusal};
 use crate::dispatcher::Command;
 use crate::handshake::{self, SMALL_PACKET, place};
-use crate::limits::{Failures, Held, Lobby, Rates, Seat, Tallies};
+use crate::limits::{Failures, Held, Rates, Tallies};
 use crate::message::SessionId;
 use crate::pipe::Ingress;
 use crate::proxy;

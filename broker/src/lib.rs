@@ -39,12 +39,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use access::{Principal, Tokens};
-use config::Health;
 use config::health::Part;
+use config::{Health, Lobby};
 pub use counters::{Counters, Refusal};
 use dispatcher::Dispatcher;
 use gate::{Gate, Transport};
-use limits::{Failures, Lobby, Rates, Tallies};
+use limits::{Failures, Rates, Tallies};
 pub use listeners::Listeners;
 pub use settings::Settings;
 use tls::Certificate;

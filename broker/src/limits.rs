@@ -1,11 +1,9 @@
 //! How much one address, one principal or one client may ask for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use tokio_util::sync::CancellationToken;
 
 /// A client may do at once what it may do in so many seconds: a desk that was offline sends what it has kept.
 const BURST_S: f64 = 10.0;
@@ -87,50 +85,6 @@ impl<K: Eq + Hash> Drop for Held<K> {
                 counts.remove(&self.key);
             }
         }
-    }
-}
-
-/// Connections that have not sent CONNECT yet, in the order they came. When there are too many, the oldest has to go:
-/// who means it is through within moments, and who only fills a place is old.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Lobby(Arc<Mutex<Waiting>>);
-
-#[derive(Debug, Default)]
-struct Waiting {
-    by_age: BTreeMap<u64, CancellationToken>,
-    next: u64,
-}
-
-/// A place in the lobby; free again when dropped.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    lobby: Lobby,
-    number: u64,
-}
-
-impl Lobby {
-    /// Takes a place for a connection that is to end when `until` is cancelled. True if another one had to go for it.
-    pub(crate) fn enter(&self, until: CancellationToken, max: usize) -> (Seat, bool) {
-        let mut waiting = lock(&self.0);
-        let mut evicted = None;
-        if waiting.by_age.len() >= max.max(1) {
-            evicted = waiting.by_age.pop_first();
-        }
-        let number = waiting.next;
-        waiting.next += 1;
-        waiting.by_age.insert(number, until);
-        drop(waiting);
-        let has_evicted = evicted.is_some();
-        if let Some((_, oldest)) = evicted {
-            oldest.cancel();
-        }
-        (Seat { lobby: self.clone(), number }, has_evicted)
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        lock(&self.lobby.0).by_age.remove(&self.number);
     }
 }
 
@@ -222,24 +176,6 @@ mod tests {
         assert!(tallies.hold("b", 2).is_some());
         drop(held);
         assert!(tallies.hold("a", 2).is_some() && lock(&tallies.0).is_empty());
-    }
-
-    #[test]
-    fn the_oldest_in_the_lobby_goes_first() {
-        let lobby = Lobby::default();
-        let tokens: Vec<_> = (0..4).map(|_| CancellationToken::new()).collect();
-        let (first, _) = lobby.enter(tokens[0].clone(), 2);
-        let (second, has_evicted) = lobby.enter(tokens[1].clone(), 2);
-        assert!(!has_evicted);
-        drop(first);
-        let (_third, has_evicted) = lobby.enter(tokens[2].clone(), 2);
-        assert!(!has_evicted, "the first has left by itself");
-        let (_fourth, has_evicted) = lobby.enter(tokens[3].clone(), 2);
-        assert!(has_evicted);
-        let cancelled: Vec<_> = tokens.iter().map(CancellationToken::is_cancelled).collect();
-        assert_eq!(cancelled, [false, true, false, false]);
-        drop(second);
-        assert_eq!(lock(&lobby.0).by_age.len(), 2);
     }
 
     #[test]

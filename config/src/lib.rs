@@ -1,10 +1,12 @@
-//! How settings are read (file < environment < flags), logging and its ids, health and metrics, the clock, and the stop signal.
+//! How settings are read (file < environment < flags), logging and its ids, health and metrics, the clock, the stop signal, and
+//! the lobby of those who have just come.
 //!
 //! Each program owns its section as a documented struct; this crate only carries values there and says
 //! exactly which one is wrong, where it came from and what was probably meant.
 
 pub mod clock;
 pub mod health;
+pub mod lobby;
 pub mod logging;
 pub mod metrics;
 pub mod network;
@@ -14,6 +16,7 @@ pub mod stop;
 pub mod trace;
 
 pub use health::Health;
+pub use lobby::Lobby;
 pub use network::{Network, Surroundings};
 pub use secret::Secret;
 pub use settings::{BadSettings, Settings, Sources};

@@ -18,20 +18,14 @@ pub struct BadHex32;
 impl FromStr for Hex32 {
     type Err = BadHex32;
     fn from_str(text: &str) -> Result<Self, BadHex32> {
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(BadHex32);
-        }
         let mut bytes = [0; 32];
-        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
-            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| BadHex32)?;
-        }
-        Ok(Self(bytes))
+        hex::decode_to_slice(text, &mut bytes).map(|()| Self(bytes)).map_err(|_| BadHex32)
     }
 }
 
 impl fmt::Display for Hex32 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 

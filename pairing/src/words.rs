@@ -70,18 +70,16 @@ pub struct BadSealed;
 impl TryFrom<String> for Sealed {
     type Error = BadSealed;
     fn try_from(text: String) -> Result<Self, BadSealed> {
-        let plain = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if text.len() > 2 * SEALED_BYTES_MAX || !text.len().is_multiple_of(2) || !plain {
+        if text.len() > 2 * SEALED_BYTES_MAX {
             return Err(BadSealed);
         }
-        let pairs = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16));
-        pairs.collect::<Result<_, _>>().map(Self).map_err(|_| BadSealed)
+        hex::decode(text).map(Self).map_err(|_| BadSealed)
     }
 }
 
 impl From<Sealed> for String {
     fn from(sealed: Sealed) -> Self {
-        sealed.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(sealed.0)
     }
 }
 

@@ -697,15 +697,11 @@ impl Lines<'_> {
     }
 
     fn end(self) -> anyhow::Result<u64> {
-        let end = json!({ "end": { "rows": self.rows, "sha256": hex(self.hash) } });
+        let end = json!({ "end": { "rows": self.rows, "sha256": hex::encode(self.hash.finalize()) } });
         writeln!(self.out, "{end}").context("write the dump")?;
         self.out.flush().context("write the dump")?;
         Ok(self.rows)
     }
-}
-
-fn hex(sum: Sha256) -> String {
-    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The reading side: hands out rows, and an error unless the last line says that they were all.
@@ -740,7 +736,7 @@ impl<'a> DumpReader<'a> {
         let (name, value) = entry(&line).with_context(|| format!("line {number} of the dump is damaged"))?;
         if name == "end" {
             ensure!(
-                value["rows"] == self.rows && value["sha256"] == hex(before),
+                value["rows"] == self.rows && value["sha256"] == hex::encode(before.finalize()),
                 "the dump is damaged: its {} rows are not those that were written",
                 self.rows
             );

@@ -253,5 +253,5 @@ impl Store {
 
 /// How a forgotten dancer is remembered.
 pub(crate) fn hash(dancer: &DancerId) -> String {
-    Sha256::digest(dancer.as_str()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(dancer.as_str()))
 }

@@ -11,6 +11,8 @@ pub(crate) struct Counters {
     /// MQTT clients that are passed on now.
     pub(crate) tunnels: Gauge,
     pub(crate) opened: Counter,
+    /// `waiting_max`: the oldest goes.
+    pub(crate) evicted: Counter,
     /// Changes that were written to phones, each one phone.
     pub(crate) updates: Counter,
     requests: TimesByLabel,
@@ -95,6 +97,7 @@ impl Counters {
             sockets: Gauge::default(),
             tunnels: Gauge::default(),
             opened: Counter::default(),
+            evicted: Counter::default(),
             updates: Counter::default(),
             requests: times_by_label(),
             answers: ByLabel::default(),
@@ -128,6 +131,7 @@ impl Counters {
         }
         for (name, help, counter) in [
             ("sockets_opened", "Sockets opened", &self.opened),
+            ("evicted", "Connections closed since too many waited without asking", &self.evicted),
             ("updates", "Changes written to phones and screens, counted for each of them", &self.updates),
             (
                 "taps_late",

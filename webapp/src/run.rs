@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::Request;
 use bus::BrokerUrl;
 use config::{Health, Stop};
@@ -15,19 +14,23 @@ use store::{Store, Token};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::MissedTickBehavior;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
 
 use crate::announce::Announced;
 use crate::live::feed;
 use crate::live::hub::Hub;
 use crate::live::taps::Taps;
 use crate::settings::Settings;
-use crate::web::{self, App, Patient, Peer};
+use crate::web::{self, App, Patient, Peer, Waiting};
 
 /// A client that takes longer to say what it wants is not waited for.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long open requests and sockets may take to end at a stop.
 const DRAIN: Duration = Duration::from_secs(4);
+
+/// How long anybody may go on asking when we stop. What is being answered is answered.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// How often it is looked at how many sockets are open.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
@@ -123,20 +126,25 @@ pub async fn run(
 async fn connection(stream: TcpStream, peer: Peer, app: Arc<App>, routes: Router, stop: Stop) {
     // Fails only on a socket that is gone already.
     let _ = stream.set_nodelay(true);
+    let waiting = Waiting::new(&app);
     let first = tokio::time::timeout(HEADER_TIMEOUT, web::at_the_door(&app, stream, peer));
     let stream = tokio::select! {
         first = first => match first {
             Ok(Some(stream)) => stream,
             _ => return,
         },
+        () = waiting.evicted() => return,
         () = stop.cancelled() => return,
     };
     drop(app);
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(16 * 1024);
-    let routes = tower::util::MapRequest::new(routes, move |mut request: Request<Incoming>| {
+    let asked = waiting.clone();
+    let routes = tower::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        request.map(Body::new)
+        let (waiting, answer) =
+            (asked.clone(), routes.clone().oneshot(request.map(|body| asked.request(body))));
+        async move { answer.await.map(|answer| answer.map(|body| waiting.answer(body))) }
     });
     let serving = server
         .serve_connection(TokioIo::new(Patient::new(stream)), TowerToHyperService::new(routes))
@@ -144,9 +152,13 @@ async fn connection(stream: TcpStream, peer: Peer, app: Arc<App>, routes: Router
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,
+        () = waiting.evicted() => return,
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
-            serving.await
+            tokio::select! {
+                ended = &mut serving => ended,
+                () = waiting.outlasts(LAST_WORD) => return,
+            }
         }
     };
     if let Err(error) = ended {

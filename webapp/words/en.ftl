@@ -6,6 +6,7 @@ look-light = Light
 look-dark = Dark
 take-along = Take it along:
 whole-event = The whole event
+for-djs = DJs and organizers
 back-to-floor = Back to the floor
 
 # The floor

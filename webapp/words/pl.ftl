@@ -6,6 +6,7 @@ look-light = Jasno
 look-dark = Ciemno
 take-along = Weź ze sobą:
 whole-event = Całe wydarzenie
+for-djs = DJ-e i organizatorzy
 back-to-floor = Wróć na parkiet
 
 # Parkiet

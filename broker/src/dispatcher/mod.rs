@@ -144,7 +144,8 @@ pub(crate) struct Dispatcher {
     held_bytes: Arc<AtomicUsize>,
     /// What the queues take by themselves; looked at once a second.
     queue_bytes: usize,
-    shed_at: Instant,
+    /// When sessions were ended for memory last, and what was held then.
+    shed: Option<(Instant, usize)>,
     retained: Retained,
     journal: Option<Journal>,
     /// The number of the last message routed.
@@ -183,7 +184,7 @@ impl Dispatcher {
             subscriptions: Subscriptions::default(),
             held_bytes,
             queue_bytes: 0,
-            shed_at: Instant::now(),
+            shed: None,
             retained,
             journal: None,
             routed: 0,
@@ -345,10 +346,14 @@ impl Dispatcher {
     fn shed(&mut self) {
         let held = self.queued();
         let max = self.settings.queued_bytes_max;
-        if held <= max || self.shed_at.elapsed() < SHED_EVERY {
+        // What was ended frees its memory soon; whoever fills it faster than that is not waited for.
+        let waits = self
+            .shed
+            .is_some_and(|(at, before)| at.elapsed() < SHED_EVERY && held < before.saturating_add(max / 8));
+        if held <= max || waits {
             return;
         }
-        self.shed_at = Instant::now();
+        self.shed = Some((Instant::now(), held));
         let mut loads: Vec<_> = self
             .sessions
             .iter()

@@ -95,7 +95,7 @@ fn is_same(one: &str, other: &str) -> bool {
 fn random() -> anyhow::Result<String> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no randomness for a key: {error}"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(bytes))
 }
 
 pub(super) fn routes(desktop: Desktop) -> Router {

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode;
+
 /// A longer line is cut: no real entry comes near it, and a hostile one must not cost memory.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
 /// A longer field is cut.
@@ -65,26 +67,8 @@ pub fn form(bytes: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 /// The bytes that `%20`, `+` and their like stand for.
 fn decoded(text: &[u8]) -> Vec<u8> {
-    let hex = |at: usize| text.get(at).and_then(|&byte| char::from(byte).to_digit(16));
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        match (byte, hex(at + 1), hex(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            (b'+', ..) => {
-                bytes.push(b' ');
-                at += 1;
-            }
-            _ => {
-                bytes.push(byte);
-                at += 1;
-            }
-        }
-    }
-    bytes
+    let spaced: Vec<u8> = text.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
+    percent_decode(&spaced).collect()
 }
 
 fn text(bytes: &[u8]) -> Cow<'_, str> {

@@ -46,6 +46,10 @@ impl Client {
     /// # Errors
     /// It is no such address.
     pub fn of(url: &str) -> anyhow::Result<Self> {
+        if url.contains('@') {
+            // It would be ignored, and stand in every log that names the address.
+            bail!("a login does not belong into the address, but into `user` and `password`");
+        }
         let uri: Uri = url.parse().with_context(|| format!("read the address `{url}`"))?;
         let (Some("http"), Some(host), "/" | "") = (uri.scheme_str(), uri.host(), uri.path()) else {
             bail!("`{url}` is no address like http://127.0.0.1:8080");
@@ -119,5 +123,7 @@ mod tests {
         for wrong in ["127.0.0.1:8080", "https://127.0.0.1", "http://127.0.0.1/query", ""] {
             assert!(Client::of(wrong).is_err(), "{wrong}");
         }
+        let refused = Client::of("http://dj:secret@127.0.0.1:8080").unwrap_err().to_string();
+        assert!(refused.contains("login") && !refused.contains("secret"), "{refused}");
     }
 }

@@ -1,10 +1,12 @@
 //! What a source saw the DJ's program report: one play, not yet judged. Whether it is "now playing" is for
 //! `now_playing` to say.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use percent_encoding::percent_decode_str;
 use protocol::Track;
 
 /// Which kind of source saw a play; a part of the play's identity.
@@ -264,23 +266,7 @@ pub fn artist_and_title(text: &str) -> (Option<String>, Option<String>) {
 
 /// `%20` and its like as bytes, read as UTF-8 or, failing that, as Windows-1252.
 pub fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = |index: usize| bytes.get(index).and_then(|&byte| (byte as char).to_digit(16));
-        match (bytes[at], hex(at + 1), hex(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                plain.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            (byte, ..) => {
-                plain.push(byte);
-                at += 1;
-            }
-        }
-    }
-    super::decode::line(&plain)
+    super::decode::line(&Cow::from(percent_decode_str(text)))
 }
 
 fn without_extension(name: &str) -> &str {

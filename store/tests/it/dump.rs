@@ -130,8 +130,7 @@ fn finished(rows: &[String]) -> String {
 
 fn end(text: &str, rows: usize) -> String {
     use sha2::Digest;
-    let sum: String =
-        sha2::Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sum: String = hex::encode(sha2::Sha256::digest(text.as_bytes()));
     format!(r#"{{"end":{{"rows":{rows},"sha256":"{sum}"}}}}"#)
 }
 

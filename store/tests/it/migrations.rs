@@ -78,7 +78,7 @@ async fn has_what_the_old_one_stored(store: &Store) {
 fn what_was_shipped_is_not_changed() {
     for (version, beginning) in RECORDED {
         let migration = ALL.iter().find(|migration| migration.version == *version).unwrap();
-        let checksum: String = migration.checksum.iter().map(|byte| format!("{byte:02x}")).collect();
+        let checksum = hex::encode(&migration.checksum);
         assert!(checksum.starts_with(beginning), "migration {version} is not what databases have on record");
     }
     assert_eq!(ALL.iter().count(), RECORDED.len(), "a new migration goes on record here");

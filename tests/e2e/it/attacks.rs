@@ -182,7 +182,7 @@ async fn connect(address: SocketAddr, number: usize) -> std::io::Result<tokio::n
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_that_never_finish_asking_for_a_page() {
     let folder = tempfile::tempdir().unwrap();
-    let pika = night(folder.path(), &[]).await;
+    let pika = night(folder.path(), &[("PIKA__WEB__WAITING_MAX", "2000")]).await;
     let (before, memory_before) = (pika.program.holds(), pika.program.rss_kib());
     let address: SocketAddr = pika.web.parse().unwrap();
     let mut crowd = Vec::new();
@@ -204,7 +204,11 @@ async fn ten_thousand_that_never_finish_asking_for_a_page() {
     }
     let grown = pika.program.rss_kib().saturating_sub(memory_before);
     println!("{} strangers took {grown} KiB", crowd.len());
-    assert!(grown < 300 << 10, "{} strangers took {grown} KiB", crowd.len());
+    assert!(grown < 80 << 10, "{} strangers took {grown} KiB", crowd.len());
+    let metrics = http::get(&pika.health, "/metrics").unwrap().text();
+    let evicted = metrics.lines().find_map(|line| line.strip_prefix("pika_web_evicted_total "));
+    let evicted: u64 = evicted.expect("a counter").parse().expect("a number");
+    assert!(evicted >= 7_000, "only {evicted} had to go");
     // One drop more does not buy more time.
     let mut left = crowd.len();
     for one in crowd {

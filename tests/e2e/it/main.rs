@@ -36,5 +36,6 @@ mod secrets;
 mod size;
 mod sockets;
 mod stack;
+mod stopping;
 mod tunnel;
 mod voice;

@@ -47,9 +47,23 @@ async fn the_server_from_setup_to_a_dancers_page() {
     })
     .await;
 
-    // The operator lets a DJ in, and the DJ is elsewhere.
-    let token = done(&stack.run("setup", &["token", "add", "booth", "--kind", "desk"]));
-    let token = token.trim().lines().last().unwrap();
+    // The operator makes an organizer, who logs in at home and lets a DJ in, who is elsewhere.
+    let password = done(&stack.run("setup", &["person", "add", "ada", "--role", "organizer"]));
+    let password = password.trim().lines().last().unwrap();
+    let chromium = stack.program_outside("neighbour", "chromium --ignore-certificate-errors");
+    let ada = Browser::open_by(1100, 1000, &chromium).await;
+    ada.goto(&format!("https://app.{DOMAIN}/admin")).await;
+    ada.types("#name", "ada").await;
+    ada.types("#password", password).await;
+    ada.clicks("form.fields button").await;
+    ada.sees("main h2", "TONIGHT").await;
+    ada.goto(&format!("https://app.{DOMAIN}/admin/desks")).await;
+    ada.types("#token", "booth").await;
+    ada.clicks("form[action='/admin/add-token'] button").await;
+    ada.sees("h1.title", "booth").await;
+    let token = ada.run("return document.querySelector('#secret').textContent").await;
+    let token = token.as_str().unwrap();
+    ada.close().await;
     let mut dj = Dj::new(folder.path());
     let data = folder.path().join("laptop");
     let mut publisher = process::command(&data);
@@ -108,6 +122,7 @@ async fn the_server_from_setup_to_a_dancers_page() {
     for service in ["setup", "broker", "archiver", "webapp", "caddy", "postgres"] {
         let log = stack.log(service);
         assert!(!log.contains(token), "{service} logs a token");
+        assert!(!log.contains(password), "{service} logs a person's password");
         let password = fs::read_to_string(stack.docker().join("secrets/postgres_password")).unwrap();
         assert!(!log.contains(&password), "{service} logs the password");
     }

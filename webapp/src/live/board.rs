@@ -95,17 +95,13 @@ impl FloorView {
 impl Accent {
     /// Reads `#rrggbb` or `rrggbb`.
     pub fn read(text: &str) -> Option<Self> {
-        let hex = text.strip_prefix('#').unwrap_or(text);
-        if hex.len() != 6 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
-        }
-        let part = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).ok();
-        Some(Self([part(0)?, part(2)?, part(4)?]))
+        let mut parts = [0; 3];
+        hex::decode_to_slice(text.strip_prefix('#').unwrap_or(text), &mut parts).ok().map(|()| Self(parts))
     }
 
     /// `rrggbb`
     pub fn hex(self) -> String {
-        self.0.iter().map(|part| format!("{part:02x}")).collect()
+        hex::encode(self.0)
     }
 
     /// Whether dark text reads better on it.

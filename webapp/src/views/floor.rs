@@ -571,8 +571,7 @@ impl Render for Order<'_> {
 
 /// A part of the play's id is enough to tell twenty apart: it is made of a hash, or of random bits at its end.
 fn row_id(play: PlayId) -> String {
-    let bytes = play.uuid().into_bytes();
-    bytes[11..].iter().fold(String::from("p"), |id, byte| id + &format!("{byte:02x}"))
+    format!("p{}", hex::encode(&play.uuid().as_bytes()[11..]))
 }
 
 #[cfg(test)]

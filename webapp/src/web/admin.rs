@@ -134,17 +134,17 @@ async fn page_of(
     outcome: Option<&str>,
 ) -> Result<Response, Problem> {
     let (store, words) = (app.archive.store(), visitor.words);
-    let events = app.people.ask(store.events()).await?;
+    let events = app.archive.ask(store.events()).await?;
     let ours = events.iter().find(|event| event.id == app.settings.event);
     let zone = zone_of(ours);
     let content = match page {
         Page::Event => Events { events: &events, ours: &app.settings.event, words }.render(),
         Page::Desks => {
             let now_ms = now_ms();
-            let mut tokens = app.people.ask(store.listed_tokens()).await?;
+            let mut tokens = app.archive.ask(store.listed_tokens()).await?;
             tokens.retain(|one| one.token.event == app.settings.event);
-            let waiting = app.people.ask(store.waiting_pairings(&app.settings.event, now_ms)).await?;
-            let people = app.people.ask(store.people()).await?;
+            let waiting = app.archive.ask(store.waiting_pairings(&app.settings.event, now_ms)).await?;
+            let people = app.archive.ask(store.people()).await?;
             let page = Tokens {
                 tokens: &tokens,
                 waiting: &waiting,
@@ -157,11 +157,11 @@ async fn page_of(
             page.render()
         }
         Page::People => {
-            let people = app.people.ask(store.people()).await?;
+            let people = app.archive.ask(store.people()).await?;
             PeopleView { people: &people, zone: &zone, words }.render()
         }
         Page::Log => {
-            let changes = app.people.ask(store.changes(CHANGES_SHOWN)).await?;
+            let changes = app.archive.ask(store.changes(CHANGES_SHOWN)).await?;
             Changes { changes: &changes, zone: &zone, words }.render()
         }
     };
@@ -248,13 +248,13 @@ async fn change(
     what: &str,
     form: Form,
 ) -> Result<Done, Problem> {
-    let (store, people, now_ms) = (app.archive.store(), &app.people, now_ms());
+    let (archive, store, now_ms) = (&app.archive, app.archive.store(), now_ms());
     let by = person.by(now_ms);
     let ours = &app.settings.event;
     let found = |is_found: bool| if is_found { Ok(()) } else { Err(Problem::NotFound) };
     match what {
         "event" => {
-            let events = people.ask(store.events()).await?;
+            let events = archive.ask(store.events()).await?;
             let before = events.into_iter().find(|event| event.id == *ours).ok_or(Problem::NotFound)?;
             let time_zone = form.time_zone.ok_or(INCOMPLETE)?;
             TimeZone::get(&time_zone).map_err(|_| Problem::NoTimeZone)?;
@@ -263,7 +263,7 @@ async fn change(
                 return Err(Problem::NoColour);
             }
             let event = Event { name: name(form.name)?, time_zone, accent, floors: Vec::new(), ..before };
-            people.ask(store.set_event(&event, &by)).await?;
+            archive.ask(store.set_event(&event, &by)).await?;
             Ok(Done::On(Page::Event))
         }
         "add-event" => {
@@ -276,28 +276,28 @@ async fn change(
                 accent: None,
                 floors: vec![main],
             };
-            let events = people.ask(store.events()).await?;
+            let events = archive.ask(store.events()).await?;
             if events.iter().any(|known| known.id == event.id) {
                 return Err(Problem::NameTaken);
             }
-            people.ask(store.set_event(&event, &by)).await?;
+            archive.ask(store.set_event(&event, &by)).await?;
             Ok(Done::On(Page::Event))
         }
         "end-event" => {
             let event = form.event.filter(|event| event != ours).ok_or(INCOMPLETE)?;
-            found(people.ask(store.retire_event(&event, &by)).await?)?;
+            found(archive.ask(store.retire_event(&event, &by)).await?)?;
             Ok(Done::On(Page::Event))
         }
         "floor" => {
             let floor = Floor { id: form.floor.ok_or(INCOMPLETE)?, name: name(form.name)? };
-            match people.ask(store.set_floor(ours, &floor, &by)).await? {
+            match archive.ask(store.set_floor(ours, &floor, &by)).await? {
                 FloorSet::Done => Ok(Done::On(Page::Event)),
                 FloorSet::NoEvent => Err(Problem::Starting),
                 FloorSet::Full => Err(Problem::BadRequest("An event has no more floors than it has.")),
             }
         }
         "close-floor" => {
-            found(people.ask(store.retire_floor(ours, &form.floor.ok_or(INCOMPLETE)?, &by)).await?)?;
+            found(archive.ask(store.retire_floor(ours, &form.floor.ok_or(INCOMPLETE)?, &by)).await?)?;
             Ok(Done::On(Page::Event))
         }
         "add-token" => {
@@ -310,7 +310,7 @@ async fn change(
             Ok(Done::Show { name, secret, line, is_token: true, back: "/admin/desks" })
         }
         "revoke" => {
-            found(people.ask(store.revoke_token(form.token.ok_or(INCOMPLETE)?.as_str(), &by)).await?)?;
+            found(archive.ask(store.revoke_token(form.token.ok_or(INCOMPLETE)?.as_str(), &by)).await?)?;
             Ok(Done::On(Page::Desks))
         }
         "let-in" => {
@@ -320,7 +320,7 @@ async fn change(
             let code = form.code.ok_or(INCOMPLETE)?;
             match app.pairings.let_in(&code, form.floor.as_ref(), now_ms).await? {
                 LetIn::Done(asks) => {
-                    people.ask(store.note(&by, "let in a laptop", asks.desk.as_str())).await?
+                    archive.ask(store.note(&by, "let in a laptop", asks.desk.as_str())).await?
                 }
                 LetIn::Nobody => return Err(Problem::NobodyWaits),
                 LetIn::Several => return Err(Problem::SameCode),
@@ -329,7 +329,7 @@ async fn change(
         }
         "add-person" => {
             let (name, role) = (form.person.ok_or(INCOMPLETE)?, read_role(form.role)?);
-            if !people.ask(store.add_person(&name, role, &by)).await? {
+            if !archive.ask(store.add_person(&name, role, &by)).await? {
                 return Err(Problem::NameTaken);
             }
             first_password(app, &name, person, now_ms).await
@@ -337,13 +337,13 @@ async fn change(
         "password" => first_password(app, &form.person.ok_or(INCOMPLETE)?, person, now_ms).await,
         "role" => {
             let (name, role) = (form.person.ok_or(INCOMPLETE)?, read_role(form.role)?);
-            kept(people.ask(store.set_role(&name, role, &by)).await?)
+            kept(archive.ask(store.set_role(&name, role, &by)).await?)
         }
         "logout" => {
-            people.ask(store.end_sessions(&form.person.ok_or(INCOMPLETE)?, &by)).await?;
+            archive.ask(store.end_sessions(&form.person.ok_or(INCOMPLETE)?, &by)).await?;
             Ok(Done::On(Page::People))
         }
-        "remove" => kept(people.ask(store.remove_person(&form.person.ok_or(INCOMPLETE)?, &by)).await?),
+        "remove" => kept(archive.ask(store.remove_person(&form.person.ok_or(INCOMPLETE)?, &by)).await?),
         _ => Err(Problem::NotFound),
     }
 }
@@ -407,7 +407,7 @@ async fn issue(
     };
     let store = app.archive.store();
     let verifier = Token::verifier(&secret, &salt);
-    if app.people.ask(store.add_token(&row, &verifier, owner, &by.by(now_ms))).await? {
+    if app.archive.ask(store.add_token(&row, &verifier, owner, &by.by(now_ms))).await? {
         Ok((row.name, secret))
     } else {
         Err(Problem::NameTaken)
@@ -424,9 +424,9 @@ pub(super) async fn account(
     let shown = async {
         let person = app.people.of(&headers, visitor.client.https, now_ms()).await?;
         let store = app.archive.store();
-        let events = app.people.ask(store.events()).await?;
+        let events = app.archive.ask(store.events()).await?;
         let zone = zone_of(events.iter().find(|event| event.id == app.settings.event));
-        let sessions = app.people.ask(store.sessions_of(&person.id)).await?;
+        let sessions = app.archive.ask(store.sessions_of(&person.id)).await?;
         let desks = own_desks(&app, &person).await?;
         let outcome = outcome.line(&visitor);
         let page = AccountPage {
@@ -446,7 +446,7 @@ pub(super) async fn account(
 /// Desks of this event that are in force and belong to the person.
 async fn own_desks(app: &App, person: &LoggedIn) -> Result<Vec<ListedToken>, Problem> {
     let now_ms = now_ms();
-    let mut tokens = app.people.ask(app.archive.store().listed_tokens()).await?;
+    let mut tokens = app.archive.ask(app.archive.store().listed_tokens()).await?;
     tokens.retain(|one| {
         one.owner.as_ref() == Some(&person.id)
             && one.token.kind == TokenKind::Desk
@@ -493,10 +493,10 @@ pub(super) async fn act_on_account(
             }
             "end" => {
                 let wanted = form.session.ok_or(INCOMPLETE)?;
-                let sessions = app.people.ask(store.sessions_of(&person.id)).await?;
+                let sessions = app.archive.ask(store.sessions_of(&person.id)).await?;
                 let session = sessions.iter().find(|session| handle(&session.sha256) == wanted);
                 let session = session.ok_or(Problem::NotFound)?;
-                app.people.ask(store.end_session(&person.id, &session.sha256, &by)).await?;
+                app.archive.ask(store.end_session(&person.id, &session.sha256, &by)).await?;
                 Ok(done())
             }
             "add-desk" => {
@@ -520,7 +520,7 @@ pub(super) async fn act_on_account(
                 let desk = desks.iter().find(|one| one.token.name == wanted.as_str());
                 let desk = desk.ok_or(Problem::NotYourDesk)?;
                 if what == "revoke" {
-                    app.people.ask(store.revoke_token(&desk.token.name, &by)).await?;
+                    app.archive.ask(store.revoke_token(&desk.token.name, &by)).await?;
                     return Ok(done());
                 }
                 let mut response = Redirect::to("/dj").into_response();

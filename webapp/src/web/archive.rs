@@ -1,4 +1,4 @@
-//! The archive as pages ask it: with a bound on how long anybody waits for it.
+//! The database as pages ask it: with a bound on how long anybody waits for it.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::views::floor::Mine;
 use crate::web::Problem;
 
 /// After this long the archive counts as away. A page is no use to a dancer later.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The floor's page is whole without it, so it does not wait for long.
 const PATIENCE_OF_FLOOR: Duration = Duration::from_millis(150);
 
-/// Reads what is on record. Cheap to clone.
+/// What is on record, and who may do what. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Archive(Store);
 

@@ -74,15 +74,14 @@ impl Assets {
             let plain = Bytes::from(read(&format!("{stem}.{extension}")));
             let hash = Sha256::digest(&plain);
             all.update(hash);
-            let name =
-                format!("{stem}-{:02x}{:02x}{:02x}{:02x}.{extension}", hash[0], hash[1], hash[2], hash[3]);
+            let name = format!("{stem}-{}.{extension}", hex::encode(&hash[..4]));
             let gzip = gzip(&plain).filter(|gzip| gzip.len() < plain.len());
             served.insert(name.clone(), Served { kind, plain, gzip });
             names.insert(asset, name);
         }
         let worker = String::from_utf8_lossy(&read("sw.js")).into_owned();
         all.update(&worker);
-        let build = all.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let build = hex::encode(&all.finalize()[..4]);
         Self { served, names, worker, build }
     }
 

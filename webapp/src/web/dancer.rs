@@ -39,7 +39,7 @@ impl Dancers {
         let mut bytes = [0; ID_BYTES];
         getrandom::fill(&mut bytes).ok()?;
         // The cookie has whole seconds.
-        Some(Dancer { id: hex(&bytes).parse().ok()?, since_ms: now_ms / 1000 * 1000 })
+        Some(Dancer { id: hex::encode(bytes).parse().ok()?, since_ms: now_ms / 1000 * 1000 })
     }
 
     /// The dancer that the browser says it is, if we said so before.
@@ -61,7 +61,7 @@ impl Dancers {
     }
 
     fn signature(&self, value: &str) -> String {
-        hex(&hmac::sign(&self.0, value.as_bytes()).as_ref()[..SIGNATURE_BYTES])
+        hex::encode(&hmac::sign(&self.0, value.as_bytes()).as_ref()[..SIGNATURE_BYTES])
     }
 
     fn read(&self, cookie: &str) -> Option<Dancer> {
@@ -96,10 +96,6 @@ pub(super) fn set_cookie(name: &str, value: &str, max_age_s: u64, https: bool) -
     let secure = if https { "; Secure" } else { "" };
     let cookie = format!("{name}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::from_str(&cookie).ok()
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

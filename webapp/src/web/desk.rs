@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use tokio::time::timeout;
 
 use crate::web::Problem;
-use crate::web::dancer::{cookies, hex, set_cookie};
+use crate::web::dancer::{cookies, set_cookie};
 
 const COOKIE: &str = "pika_desk";
 const COOKIE_HTTPS: &str = "__Host-pika_desk";
@@ -96,7 +96,7 @@ impl Desks {
         https: bool,
         now_ms: i64,
     ) -> Option<HeaderValue> {
-        let (until, session) = (now_ms / 1000 + SESSION_S.cast_signed(), hex(session));
+        let (until, session) = (now_ms / 1000 + SESSION_S.cast_signed(), hex::encode(session));
         let signature = self.signature(token, until, &session);
         let value = format!("{}.{until}.{signature}.{session}", token.name);
         set_cookie(cookie_name(https), &value, SESSION_S, https)
@@ -144,8 +144,8 @@ impl Desks {
 
     /// It holds the token's hash, so another token of the same name ends it, and the person's session to whom it is lent.
     fn signature(&self, token: &Token, until_s: i64, lent: &str) -> String {
-        let signed = format!("desk {} {until_s} {} {lent}", token.name, hex(&token.sha256));
-        hex(hmac::sign(&self.key, signed.as_bytes()).as_ref())
+        let signed = format!("desk {} {until_s} {} {lent}", token.name, hex::encode(token.sha256));
+        hex::encode(hmac::sign(&self.key, signed.as_bytes()))
     }
 
     async fn token(&self, name: &str, now_ms: i64) -> Result<Option<Token>, Problem> {

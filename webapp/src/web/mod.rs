@@ -26,6 +26,7 @@ mod taps;
 mod trace;
 mod tunnel;
 mod visitor;
+mod waiting;
 mod writers;
 
 use std::net::IpAddr;
@@ -39,7 +40,7 @@ use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use config::metrics::Registry;
-use config::{Sparing, Stop};
+use config::{Lobby, Sparing, Stop};
 use protocol::FloorAddress;
 use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
@@ -69,6 +70,7 @@ use presence::Presence;
 pub use problem::Problem;
 pub(crate) use socket::at_the_door;
 use visitor::Visitor;
+pub(crate) use waiting::Waiting;
 use writers::Writers;
 
 /// What every handler can ask. Cheap to clone.
@@ -86,6 +88,7 @@ pub struct App {
     people: People,
     presence: Presence,
     limits: Arc<Mutex<Limits>>,
+    lobby: Lobby,
     assets: Arc<Assets>,
     stop: Stop,
     /// Sockets outlive their request; a stop waits for them here.
@@ -122,18 +125,20 @@ impl App {
         let Sources { store, own_desks } = sources;
         let counters = Arc::new(Counters::of(taps.unconfirmed()));
         let writers = Writers::start(&hub, &counters, &stop, &tasks)?;
+        let archive = Archive::new(store.clone());
         Ok(Self {
             address_header,
             covers: hub.covers.clone(),
             hub,
             taps,
-            archive: Archive::new(store.clone()),
             dancers: Dancers::new(&secret),
             pairings: Pairings::new(store.clone(), settings.event.clone(), &secret),
-            people: People::new(store.clone(), &secret),
+            people: People::new(archive.clone(), &secret),
+            archive,
             desks: Desks::new(store, settings.event.clone(), own_desks, &secret),
             presence: Presence::default(),
             limits: Arc::new(Mutex::new(Limits::new(&settings))),
+            lobby: Lobby::default(),
             assets: Arc::new(Assets::load()),
             stop,
             tasks,

@@ -15,7 +15,6 @@ use serde::de::DeserializeOwned;
 use store::{By, LetIn, PAIRING_LASTS_MS, Pairing, Store, Token, TokenKind};
 use uuid::Uuid;
 
-use crate::web::dancer::hex;
 use crate::web::patient::whole;
 use crate::web::taps::has_type;
 use crate::web::{App, Problem, Visitor};
@@ -80,7 +79,7 @@ impl Pairings {
     /// The token of a desk that was let in. It is made when the desk fetches it, and again does no harm.
     async fn token(&self, id: Uuid, pairing: &Pairing, now_ms: i64) -> Result<(DeskId, String), Problem> {
         let grant = pairing.granted.as_ref().ok_or(Problem::NotFound)?;
-        let token = hex(&self.derived("token", id));
+        let token = hex::encode(self.derived("token", id));
         let sha256 = Token::hash(&token);
         let mut salt = [0; 12];
         getrandom::fill(&mut salt).map_err(|_| Problem::Busy)?;

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::web::Problem;
+use crate::web::archive::Archive;
 use crate::web::dancer::{cookies, set_cookie};
 
 const COOKIE: &str = "pika_session";
@@ -35,7 +36,7 @@ const BROWSER_CHARS_MAX: usize = 80;
 /// Logs people in. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct People {
-    store: Store,
+    archive: Archive,
     key: hmac::Key,
     /// A hash takes 19 MiB: one at a time.
     hashing: Arc<Semaphore>,
@@ -62,9 +63,13 @@ impl LoggedIn {
 }
 
 impl People {
-    pub(super) fn new(store: Store, secret: &[u8]) -> Self {
+    pub(super) fn new(archive: Archive, secret: &[u8]) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        Self { store, key, hashing: Arc::new(Semaphore::new(1)) }
+        Self { archive, key, hashing: Arc::new(Semaphore::new(1)) }
+    }
+
+    fn store(&self) -> &Store {
+        self.archive.store()
     }
 
     /// Cookies for whoever knows the password. `None`: nobody of that name does.
@@ -78,7 +83,7 @@ impl People {
     ) -> Result<Option<Vec<HeaderValue>>, Problem> {
         let person: Option<PersonId> = name.parse().ok();
         let known = match &person {
-            Some(person) => self.ask(self.store.login_of(person)).await?,
+            Some(person) => self.archive.ask(self.store().login_of(person)).await?,
             None => None,
         };
         let hash = known.and_then(|(_, hash)| hash);
@@ -102,10 +107,10 @@ impl People {
         };
         let by = By::at(session.person.as_str(), now_ms, seed());
         if let Some(before) = held(headers, https) {
-            self.ask(self.store.end_session(&session.person, &before, &by)).await?;
+            self.archive.ask(self.store().end_session(&session.person, &before, &by)).await?;
         }
         let by = By::at(session.person.as_str(), now_ms, seed());
-        self.ask(self.store.begin_session(&session, &by)).await?;
+        self.archive.ask(self.store().begin_session(&session, &by)).await?;
         let known = format!("{}.{}", session.person, self.mark(session.person.as_str()));
         let idle_s = u64::try_from(SESSION_IDLE_MS / 1000).unwrap_or_default();
         let cookies = [
@@ -137,10 +142,10 @@ impl People {
         now_ms: i64,
     ) -> Result<LoggedIn, Problem> {
         let held = held(headers, https).ok_or(Problem::NotLoggedIn)?;
-        let found = self.ask(self.store.session(&held, now_ms)).await?;
+        let found = self.archive.ask(self.store().session(&held, now_ms)).await?;
         let (session, role) = found.ok_or(Problem::NotLoggedIn)?;
         if now_ms - session.seen_ms > SEEN_EVERY_MS {
-            self.ask(self.store.see_session(&held, now_ms)).await?;
+            self.archive.ask(self.store().see_session(&held, now_ms)).await?;
         }
         Ok(LoggedIn { id: session.person, role, session: held })
     }
@@ -153,7 +158,9 @@ impl People {
         now_ms: i64,
     ) -> Result<Option<HeaderValue>, Problem> {
         if let Ok(person) = self.of(headers, https, now_ms).await {
-            self.ask(self.store.end_session(&person.id, &person.session, &person.by(now_ms))).await?;
+            self.archive
+                .ask(self.store().end_session(&person.id, &person.session, &person.by(now_ms)))
+                .await?;
         }
         Ok(set_cookie(name_of(https), "", 0, https))
     }
@@ -171,7 +178,7 @@ impl People {
         let password = password.to_owned();
         let hash =
             self.hashed(move || PasswordHash::of(&password, &salt)).await?.map_err(Problem::BadPassword)?;
-        if self.ask(self.store.set_password(person, &hash, but_for, by)).await? {
+        if self.archive.ask(self.store().set_password(person, &hash, but_for, by)).await? {
             Ok(())
         } else {
             Err(Problem::NotFound)
@@ -180,7 +187,7 @@ impl People {
 
     /// Whether it is this person's password.
     pub(super) async fn is_password(&self, person: &PersonId, password: &str) -> Result<bool, Problem> {
-        let known = self.ask(self.store.login_of(person)).await?;
+        let known = self.archive.ask(self.store().login_of(person)).await?;
         let Some((_, Some(hash))) = known else { return Ok(false) };
         let password = password.to_owned();
         self.hashed(move || hash.is_of(&password)).await
@@ -194,21 +201,6 @@ impl People {
         let turn = timeout(PATIENCE, self.hashing.acquire()).await;
         let _turn = turn.map_err(|_| Problem::Busy)?.map_err(|_| Problem::Busy)?;
         tokio::task::spawn_blocking(work).await.map_err(|_| Problem::Busy)
-    }
-
-    /// What the database says, or that it is away.
-    pub(super) async fn ask<T>(
-        &self,
-        question: impl Future<Output = Result<T, store::Error>>,
-    ) -> Result<T, Problem> {
-        match timeout(PATIENCE, question).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => {
-                tracing::warn!("accounts cannot be read or changed: {:#}", anyhow::Error::from(error));
-                Err(Problem::ArchiveAway)
-            }
-            Err(_) => Err(Problem::ArchiveAway),
-        }
     }
 }
 
