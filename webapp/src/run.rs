@@ -137,6 +137,11 @@ async fn connection(stream: TcpStream, peer: Peer, app: Arc<App>, routes: Router
         () = stop.cancelled() => return,
     };
     drop(app);
+    // What the HTTP server needs is no part of a task that only waits for somebody to ask.
+    Box::pin(serve(stream, peer, waiting, routes, stop)).await;
+}
+
+async fn serve(stream: TcpStream, peer: Peer, waiting: Waiting, routes: Router, stop: Stop) {
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(16 * 1024);
     let asked = waiting.clone();

@@ -129,7 +129,7 @@ pub(crate) async fn at_the_door(app: &App, stream: TcpStream, peer: Peer) -> Opt
     let Ok(Some(asked)) = asked.await else { return Some(stream) };
     let request = RequestId::of(app, Some(peer), &asked.headers);
     let visitor = Visitor::of(app, &asked.headers, app.client(Some(peer), &asked.headers), request);
-    let Ok(mut opening) = Opening::of(app, &visitor, &asked.which, &asked.headers).await else {
+    let Ok(mut opening) = Box::pin(Opening::of(app, &visitor, &asked.which, &asked.headers)).await else {
         return Some(stream);
     };
     let mut answer = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
