@@ -48,12 +48,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// An application of macOS that is clicked gets no arguments: then it is the DJ who wants his publisher.
+/// An application that is clicked gets no arguments: then it is the DJ who wants his publisher.
 fn arguments() -> Vec<OsString> {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
-    let is_application =
-        std::env::current_exe().is_ok_and(|path| path.to_string_lossy().contains(".app/Contents/MacOS/"));
-    if arguments.len() == 1 && is_application {
+    if arguments.len() == 1 && publisher::desktop::is_clicked() {
         arguments.push("publisher".into());
     }
     arguments
@@ -89,6 +87,8 @@ fn carry_out(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
     if let Command::Publisher(flags) = &cli.command
         && flags.has_desktop()
     {
+        #[cfg(windows)]
+        publisher::desktop::leave_console();
         return desk::desktop(&cli, flags, loaded, &runtime);
     }
     runtime.block_on(async {

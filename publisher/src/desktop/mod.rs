@@ -4,6 +4,7 @@
 //! what the DJ chose.
 
 mod autostart;
+mod clicked;
 mod clipboard;
 mod icon;
 mod instance;
@@ -27,6 +28,9 @@ use tokio::sync::{mpsc, watch};
 use crate::choices::Choices;
 use crate::controls::{Remote, Status};
 use crate::settings::Settings;
+pub use clicked::is_clicked;
+#[cfg(windows)]
+pub use clicked::leave_console;
 pub use instance::{Instance, Start};
 pub(crate) use join::Joined;
 pub use menu::Click;
