@@ -173,7 +173,7 @@ pub async fn person(loaded: &Loaded, command: PersonCommand) -> anyhow::Result<(
 /// `pika audit`
 pub async fn audit(loaded: &Loaded, last: u32) -> anyhow::Result<()> {
     let store = opened(loaded).await?;
-    let changes = store.changes(last).await?;
+    let changes = store.changes(None, last).await?;
     store.close().await;
     for change in changes.iter().rev() {
         say(&format!("{}\t{}\t{}\t{}", time(change.at_ms), change.who, change.what, change.about))?;

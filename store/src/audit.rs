@@ -27,6 +27,7 @@ impl By {
 /// A change that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
+    pub id: MessageId,
     pub at_ms: i64,
     pub who: String,
     /// For example `added a token`.
@@ -43,17 +44,19 @@ pub(crate) const FORGET: &str = "
 delete from audit
 where at_ms < $1";
 
+// Ids begin with their time, so they are in its order.
 pub(crate) const NEWEST: &str = "
-select at_ms, who, what, about
+select id, at_ms, who, what, about
 from audit
-order by at_ms desc, id desc
-limit $1";
+where id < $1
+order by id desc
+limit $2";
 
 const LAST: &str = "
-select at_ms, who, what, about
+select id, at_ms, who, what, about
 from audit
 where what = $1
-order by at_ms desc, id desc
+order by id desc
 limit 1";
 
 /// Writes the note beside the change, in its transaction.
@@ -78,19 +81,22 @@ pub(crate) fn kept_from(by: &By) -> i64 {
     by.at_ms.saturating_sub(KEPT_MS)
 }
 
-type Row = (i64, String, String, String);
+type Row = (String, i64, String, String, String);
 
-fn change((at_ms, who, what, about): Row) -> Change {
-    Change { at_ms, who, what, about }
+fn change((id, at_ms, who, what, about): Row) -> Option<Change> {
+    Some(Change { id: id.parse().ok()?, at_ms, who, what, about })
 }
 
 impl Store {
-    /// The newest changes, the last one first.
-    pub async fn changes(&self, limit: u32) -> Result<Vec<Change>, Error> {
+    /// The newest changes, or the newest of those before that one, the last one first.
+    pub async fn changes(&self, before: Option<MessageId>, limit: u32) -> Result<Vec<Change>, Error> {
+        // No digit of an id comes behind it.
+        let before = before.map_or_else(|| "z".to_owned(), |id| id.to_string());
         let rows: Vec<Row> = on_engine!(&self.engine, read pool => sqlx::query_as(NEWEST)
+            .bind(&before)
             .bind(i64::from(limit))
             .fetch_all(pool).await)?;
-        Ok(rows.into_iter().map(change).collect())
+        Ok(rows.into_iter().filter_map(change).collect())
     }
 
     /// The last change of a kind.
@@ -98,7 +104,7 @@ impl Store {
         let row: Option<Row> = on_engine!(&self.engine, read pool => sqlx::query_as(LAST)
             .bind(what)
             .fetch_optional(pool).await)?;
-        Ok(row.map(change))
+        Ok(row.and_then(change))
     }
 
     /// Notes something that changed nothing in the database, such as a backup or a login.

@@ -11,7 +11,7 @@ pub(crate) struct Counters {
     /// MQTT clients that are passed on now.
     pub(crate) tunnels: Gauge,
     pub(crate) opened: Counter,
-    /// `waiting_max`: the oldest goes.
+    /// `connections_max`: the oldest goes.
     pub(crate) evicted: Counter,
     /// Changes that were written to phones, each one phone.
     pub(crate) updates: Counter,
@@ -131,7 +131,11 @@ impl Counters {
         }
         for (name, help, counter) in [
             ("sockets_opened", "Sockets opened", &self.opened),
-            ("evicted", "Connections closed since too many waited without asking", &self.evicted),
+            (
+                "evicted",
+                "Connections closed since there were too many, and nothing happened on them",
+                &self.evicted,
+            ),
             ("updates", "Changes written to phones and screens, counted for each of them", &self.updates),
             (
                 "taps_late",

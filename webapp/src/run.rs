@@ -10,6 +10,7 @@ use config::{Health, Stop};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use store::{Store, Token};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::MissedTickBehavior;
@@ -21,10 +22,13 @@ use crate::live::feed;
 use crate::live::hub::Hub;
 use crate::live::taps::Taps;
 use crate::settings::Settings;
-use crate::web::{self, App, Patient, Peer, Waiting};
+use crate::web::{self, App, Patient, Peer, Visit};
 
 /// A client that takes longer to say what it wants is not waited for.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a page needs. By itself the system would let whoever reads nothing fill 4 MB.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// How long open requests and sockets may take to end at a stop.
 const DRAIN: Duration = Duration::from_secs(4);
@@ -124,32 +128,33 @@ pub async fn run(
 }
 
 async fn connection(stream: TcpStream, peer: Peer, app: Arc<App>, routes: Router, stop: Stop) {
-    // Fails only on a socket that is gone already.
+    // They fail only on a socket that is gone already.
     let _ = stream.set_nodelay(true);
-    let waiting = Waiting::new(&app);
+    let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
+    let visit = Visit::new(&app);
     let first = tokio::time::timeout(HEADER_TIMEOUT, web::at_the_door(&app, stream, peer));
     let stream = tokio::select! {
         first = first => match first {
             Ok(Some(stream)) => stream,
             _ => return,
         },
-        () = waiting.evicted() => return,
+        () = visit.evicted() => return,
         () = stop.cancelled() => return,
     };
     drop(app);
     // What the HTTP server needs is no part of a task that only waits for somebody to ask.
-    Box::pin(serve(stream, peer, waiting, routes, stop)).await;
+    Box::pin(serve(stream, peer, visit, routes, stop)).await;
 }
 
-async fn serve(stream: TcpStream, peer: Peer, waiting: Waiting, routes: Router, stop: Stop) {
+async fn serve(stream: TcpStream, peer: Peer, visit: Visit, routes: Router, stop: Stop) {
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(16 * 1024);
-    let asked = waiting.clone();
+    let asked = visit.clone();
     let routes = tower::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        let (waiting, answer) =
+        let (visit, answer) =
             (asked.clone(), routes.clone().oneshot(request.map(|body| asked.request(body))));
-        async move { answer.await.map(|answer| answer.map(|body| waiting.answer(body))) }
+        async move { answer.await.map(|answer| visit.answer(answer)) }
     });
     let serving = server
         .serve_connection(TokioIo::new(Patient::new(stream)), TowerToHyperService::new(routes))
@@ -157,12 +162,12 @@ async fn serve(stream: TcpStream, peer: Peer, waiting: Waiting, routes: Router, 
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,
-        () = waiting.evicted() => return,
+        () = visit.evicted() => return,
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = &mut serving => ended,
-                () = waiting.outlasts(LAST_WORD) => return,
+                () = visit.outlasts(LAST_WORD) => return,
             }
         }
     };

@@ -30,8 +30,8 @@ pub struct Settings {
     pub proxies: Vec<Network>,
     /// The header in which they say it.
     pub address_header: String,
-    /// Connections at once on which nothing has been asked yet, or nothing more. Beyond it, the one that has waited longest goes.
-    pub waiting_max: usize,
+    /// Connections at once that are no sockets. Beyond it, the one goes on which nothing has happened for longest.
+    pub connections_max: usize,
     /// Sockets open at once. Beyond it a phone is told to come back later, and polls meanwhile.
     pub sockets_max: usize,
     /// Whether desks without a token may ask to be let in.
@@ -62,7 +62,7 @@ impl Default for Settings {
             origins: Vec::new(),
             proxies: Vec::new(),
             address_header: "x-forwarded-for".to_owned(),
-            waiting_max: 8_000,
+            connections_max: 20_000,
             sockets_max: 20_000,
             pairing: true,
             broker_url: None,

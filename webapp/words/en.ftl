@@ -206,6 +206,7 @@ admin-event = Event
 admin-desks = Desks
 admin-people = People
 admin-log = Changes
+older-changes = Older
 admin-floors = Floors
 account = Account
 save = Save

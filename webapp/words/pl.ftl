@@ -220,6 +220,7 @@ admin-event = Wydarzenie
 admin-desks = Stanowiska
 admin-people = Osoby
 admin-log = Zmiany
+older-changes = Starsze
 admin-floors = Parkiety
 account = Konto
 save = Zapisz

@@ -112,7 +112,7 @@ pub(super) async fn facts(loaded: &Loaded) -> anyhow::Result<Facts> {
         programs: programs(&loaded.data).await,
         open_files: open_files(loaded),
         free_bytes: free_bytes(&loaded.data),
-        files_max: rlimit::Resource::NOFILE.get_hard().ok(),
+        files_max: files_max(),
         outside,
         web,
     })
@@ -208,6 +208,16 @@ fn free_bytes(folder: &Path) -> Option<u64> {
 
 #[cfg(not(unix))]
 fn free_bytes(_: &Path) -> Option<u64> {
+    None
+}
+
+#[cfg(unix)]
+fn files_max() -> Option<u64> {
+    rlimit::Resource::NOFILE.get_hard().ok()
+}
+
+#[cfg(not(unix))]
+fn files_max() -> Option<u64> {
     None
 }
 

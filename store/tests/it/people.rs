@@ -162,7 +162,7 @@ pub async fn changes_are_on_record(store: Store) {
     store.revoke_token("booth", &by(NOW_MS + 4)).await.unwrap();
     store.note(&by(NOW_MS + 5), "backup", "pika.db").await.unwrap();
     let record = async |limit| {
-        let changes = store.changes(limit).await.unwrap();
+        let changes = store.changes(None, limit).await.unwrap();
         changes
             .iter()
             .map(|change| format!("{} {}: {}", change.who, change.what, change.about))
@@ -177,7 +177,9 @@ pub async fn changes_are_on_record(store: Store) {
             "ada added a person: ada, organizer"
         ]
     );
-    assert_eq!(record(1).await.len(), 1);
+    let newest = store.changes(None, 1).await.unwrap();
+    let older = store.changes(Some(newest[0].id), 1).await.unwrap();
+    assert_eq!((newest.len(), older.len(), &*older[0].what), (1, 1, "revoked a token"));
     assert_eq!(store.last_change("backup").await.unwrap().unwrap().at_ms, NOW_MS + 5);
     assert_eq!(store.last_change("flood").await.unwrap(), None);
     store.note(&by(NOW_MS + 500 * DAY_MS), "backup", "late.db").await.unwrap();

@@ -11,6 +11,8 @@ use kit::{Pika, http, wait};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
+use crate::health::metric;
+
 async fn night(folder: &Path, more: &[(&str, &str)]) -> Pika {
     let pika = Pika::up(folder, &["--demo"], more).await;
     pika.page().await;
@@ -182,7 +184,7 @@ async fn connect(address: SocketAddr, number: usize) -> std::io::Result<tokio::n
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_that_never_finish_asking_for_a_page() {
     let folder = tempfile::tempdir().unwrap();
-    let pika = night(folder.path(), &[("PIKA__WEB__WAITING_MAX", "2000")]).await;
+    let pika = night(folder.path(), &[("PIKA__WEB__CONNECTIONS_MAX", "1000")]).await;
     let (before, memory_before) = (pika.program.holds(), pika.program.rss_kib());
     let address: SocketAddr = pika.web.parse().unwrap();
     let mut crowd = Vec::new();
@@ -205,9 +207,7 @@ async fn ten_thousand_that_never_finish_asking_for_a_page() {
     let grown = pika.program.rss_kib().saturating_sub(memory_before);
     println!("{} strangers took {grown} KiB", crowd.len());
     assert!(grown < 80 << 10, "{} strangers took {grown} KiB", crowd.len());
-    let metrics = http::get(&pika.health, "/metrics").unwrap().text();
-    let evicted = metrics.lines().find_map(|line| line.strip_prefix("pika_web_evicted_total "));
-    let evicted: u64 = evicted.expect("a counter").parse().expect("a number");
+    let evicted = metric(&pika.health, "pika_web_evicted_total").expect("a counter");
     assert!(evicted >= 7_000, "only {evicted} had to go");
     // One drop more does not buy more time.
     let mut left = crowd.len();
@@ -226,6 +226,38 @@ async fn ten_thousand_that_never_finish_asking_for_a_page() {
     })
     .await;
     assert!(!pika.program.log().contains("panicked"));
+}
+
+/// They ask and ask, and read nothing of what they are told.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_no_answer_makes_room_for_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let pika = night(folder.path(), &[("PIKA__WEB__CONNECTIONS_MAX", "200")]).await;
+    let before = pika.program.rss_kib();
+    let address: SocketAddr = pika.web.parse().unwrap();
+    let questions = "GET /e/tonight/main HTTP/1.1\r\nHost: x\r\n\r\n".repeat(400);
+    let mut crowd = Vec::new();
+    for number in 0..1_000 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 2, 1 + (number % 20) as u8], 0))).unwrap();
+        socket.set_recv_buffer_size(4 * 1024).unwrap();
+        let mut one = socket.connect(address).await.unwrap();
+        // Somebody who was shown out cannot go on asking.
+        let _ = one.write_all(questions.as_bytes()).await;
+        crowd.push(one);
+        if number % 100 == 99 {
+            serves(&pika);
+        }
+    }
+    wait::until("most of them to be shown out", || async {
+        let evicted = metric(&pika.health, "pika_web_evicted_total").unwrap_or_default();
+        if evicted >= 700 { Ok(()) } else { Err(format!("{evicted} had to go")) }
+    })
+    .await;
+    serves(&pika);
+    let grown = pika.program.rss_kib().saturating_sub(before);
+    println!("{} who take nothing took {grown} KiB", crowd.len());
+    assert!(grown < 64 << 10, "they took {grown} KiB");
 }
 
 /// Health and metrics have few places, and none of them for ever.

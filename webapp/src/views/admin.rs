@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use maud::{Markup, Render, html};
-use protocol::{EventId, PersonId};
+use protocol::{EventId, MessageId, PersonId};
 use store::{
     Change, Event, ListedToken, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, Pairing, Person, Role, Session,
     TokenKind,
@@ -443,6 +443,8 @@ fn make(role: Role) -> &'static str {
 #[derive(Debug)]
 pub struct Changes<'a> {
     pub changes: &'a [Change],
+    /// There are more, before this one.
+    pub older: Option<MessageId>,
     pub zone: &'a TimeZone,
     pub words: Words,
 }
@@ -460,6 +462,9 @@ impl Render for Changes<'_> {
                             }
                         }
                     }
+                }
+                @if let Some(older) = self.older {
+                    p.links { a href={ "/admin/log?before=" (older) } { (self.words.say("older-changes")) } }
                 }
             }
         }

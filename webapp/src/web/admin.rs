@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use config::clock::now_ms;
 use jiff::tz::TimeZone;
 use maud::Render;
-use protocol::{DeskId, EventId, FloorId, PersonId};
+use protocol::{DeskId, EventId, FloorId, MessageId, PersonId};
 use serde::Deserialize;
 use store::{Event, Floor, FloorSet, Kept, LetIn, ListedToken, Role, Token, TokenKind};
 
@@ -91,6 +91,8 @@ pub(super) async fn logout(State(app): State<App>, visitor: Visitor, headers: He
 #[derive(Debug, Deserialize)]
 pub(super) struct Outcome {
     said: Option<String>,
+    /// Changes before this one.
+    before: Option<MessageId>,
 }
 
 impl Outcome {
@@ -121,7 +123,7 @@ pub(super) async fn page(
     let shown = async {
         let person = organizer(&app, &visitor, &headers).await?;
         let page = Page::read(&page).ok_or(Problem::NotFound)?;
-        page_of(&app, &visitor, &person, page, outcome.line(&visitor).as_deref()).await
+        page_of(&app, &visitor, &person, page, &outcome).await
     };
     shown.await.unwrap_or_else(|problem| refused(&app, &visitor, problem))
 }
@@ -131,7 +133,7 @@ async fn page_of(
     visitor: &Visitor,
     person: &LoggedIn,
     page: Page,
-    outcome: Option<&str>,
+    outcome: &Outcome,
 ) -> Result<Response, Problem> {
     let (store, words) = (app.archive.store(), visitor.words);
     let events = app.archive.ask(store.events()).await?;
@@ -161,11 +163,14 @@ async fn page_of(
             PeopleView { people: &people, zone: &zone, words }.render()
         }
         Page::Log => {
-            let changes = app.archive.ask(store.changes(CHANGES_SHOWN)).await?;
-            Changes { changes: &changes, zone: &zone, words }.render()
+            let changes = app.archive.ask(store.changes(outcome.before, CHANGES_SHOWN)).await?;
+            let has_more = changes.len() == CHANGES_SHOWN as usize;
+            let older = changes.last().filter(|_| has_more).map(|change| change.id);
+            Changes { changes: &changes, older, zone: &zone, words }.render()
         }
     };
-    let page = AdminPage { page, person: &person.id, outcome, content };
+    let outcome = outcome.line(visitor);
+    let page = AdminPage { page, person: &person.id, outcome: outcome.as_deref(), content };
     Ok(private(show(page.document(visitor.skin(app)))))
 }
 

@@ -25,8 +25,8 @@ mod socket;
 mod taps;
 mod trace;
 mod tunnel;
+mod visit;
 mod visitor;
-mod waiting;
 mod writers;
 
 use std::net::IpAddr;
@@ -69,8 +69,8 @@ use people::People;
 use presence::Presence;
 pub use problem::Problem;
 pub(crate) use socket::at_the_door;
+pub(crate) use visit::Visit;
 use visitor::Visitor;
-pub(crate) use waiting::Waiting;
 use writers::Writers;
 
 /// What every handler can ask. Cheap to clone.

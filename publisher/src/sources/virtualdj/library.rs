@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
 
 use super::database::{Index, path_of};
@@ -21,7 +21,7 @@ pub struct Library {
     home: PathBuf,
     files: HashMap<PathBuf, Indexed>,
     done: Receiver<(PathBuf, Index)>,
-    finished: Sender<(PathBuf, Index)>,
+    finished: SyncSender<(PathBuf, Index)>,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +34,8 @@ struct Indexed {
 
 impl Library {
     pub fn of(home: &Path) -> Self {
-        let (finished, done) = channel();
+        // Whoever has read a library waits until the one before it was taken in.
+        let (finished, done) = sync_channel(1);
         let files = HashMap::from([(home.join("database.xml"), Indexed::default())]);
         Self { home: home.to_owned(), files, done, finished }
     }
