@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
-use kit::{Database, Pika, http, process, wait};
+use kit::{Apart, Database, Dj, Pika, Program, http, process, wait};
 use maud::Render;
 use protocol::{MessageId, NowPlaying, NowState, PastPlay, Play, PlayId, SetId, Track, V1};
 use webapp::live::board::{FloorView, Signal};
@@ -56,6 +56,30 @@ async fn main() {
     })
     .await;
     println!("with {PHONES} phones, RSS: {} (must: 100 MB; aim: 45)", mb(pika.program.rss_kib()));
+    drop((phones, pika));
+    apart().await;
+}
+
+/// The same on a server, where each program is one of its own.
+async fn apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut it = Apart::start(folder.path(), &Database::sqlite(folder.path())).await;
+    let mut dj = Dj::new(folder.path());
+    let mut publisher = it.command("laptop", "desk");
+    publisher.args(["publisher", "--headless", "--source", "virtualdj", "--path"]).arg(&dj.home);
+    let _publisher = Program::start(publisher, &folder.path().join("laptop"), "publisher");
+    dj.plays("West End Blues");
+    let page = || http::get(&it.web, "/e/tonight/main").ok().map(|page| page.text());
+    wait::until_some("the song", || page().filter(|page| page.contains("West End Blues"))).await;
+    println!("broker, archiver and web app apart, RSS in all: {}", mb(it.rss_kib()));
+    let phones: Vec<TcpStream> = (0..PHONES).map(|_| phone(&it.web)).collect();
+    let here = format!("{PHONES} here");
+    wait::until_some("the phones to be counted", || page().filter(|page| page.contains(&here))).await;
+    let [broker, archiver, webapp] = [&it.broker, &it.archiver, &it.webapp].map(|one| mb(one.rss_kib()));
+    println!(
+        "with {PHONES} phones, RSS in all: {} (must: 100 MB; aim: 45): {broker}, {archiver}, {webapp}",
+        mb(it.rss_kib())
+    );
     drop(phones);
 }
 

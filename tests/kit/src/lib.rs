@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, and this is part of tests")]
 
+pub mod apart;
 pub mod brokers;
 pub mod browser;
 pub mod database;
@@ -26,6 +27,7 @@ pub mod tray;
 pub mod venue;
 pub mod wait;
 
+pub use apart::Apart;
 pub use brokers::Broker;
 pub use browser::{Browser, Engine};
 pub use database::Database;
