@@ -1,12 +1,16 @@
-//! Whether the publisher still fits the desktops of others: type-checked for Windows and macOS from Debian, and linked for Windows.
+//! Whether the publisher still fits the desktops of others: type-checked for Windows and macOS from Debian, linked for Windows, and run
+//! there as far as Wine is Windows.
 //!
 //! Debian has a compiler with the source of its standard library, so that any target can be built for, and mingw for the C parts
 //! of Windows. For macOS there is no linker here; Zig's C compiler is enough for what C there is to look at.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
@@ -20,6 +24,8 @@ const TOOLS: &[Tool] = &[
     Tool { program: "/usr/lib/rustlib/src/rust/library/std/Cargo.toml", package: "rust-web-src" },
     Tool { program: "x86_64-w64-mingw32-gcc", package: "gcc-mingw-w64-x86-64-posix" },
     Tool { program: "pip3", package: "python3-pip" },
+    Tool { program: "wine", package: "wine" },
+    Tool { program: "/usr/lib/wine/wine64", package: "wine64" },
 ];
 
 const ZIG: &str = "ziglang==0.17.1";
@@ -43,7 +49,82 @@ pub fn check() -> anyhow::Result<()> {
         bail!("{} is no program of Windows", executable.display());
     }
     println!("· {} MB", head.len() / 1_000_000);
+    println!("· Windows: the demo, run by Wine");
+    demo(&executable, &folder.join("wine"))
+}
+
+/// What Rust's standard library asks Windows for randomness, and Debian's Wine does not have.
+const RANDOMNESS: &str = "
+#include <windows.h>
+BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);
+__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE bytes, SIZE_T count) { return SystemFunction036(bytes, (ULONG)count); }
+";
+
+/// Wine makes its folder and a desktop the first time.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The whole road on Windows' files, threads and sockets: a history that the publisher reads, and a page that shows what is in it.
+fn demo(executable: &Path, folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let (source, program) = (folder.join("randomness.c"), folder.join("pika.exe"));
+    fs::write(&source, RANDOMNESS).with_context(|| format!("write {}", source.display()))?;
+    fs::copy(executable, &program).with_context(|| format!("copy {}", executable.display()))?;
+    let mut compile = Command::new("x86_64-w64-mingw32-gcc");
+    compile.args(["-shared", "-o"]).arg(folder.join("bcryptprimitives.dll")).arg(&source).arg("-ladvapi32");
+    if !compile.status().context("run mingw")?.success() {
+        bail!("{compile:?} failed");
+    }
+    let (data, prefix) = (folder.join("data"), folder.join("prefix"));
+    match fs::remove_dir_all(&data) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => bail!("clear {}: {error}", data.display()),
+        _ => fs::create_dir_all(&data).with_context(|| format!("make {}", data.display()))?,
+    }
+    let wine = |program: &str| {
+        let mut command = Command::new(program);
+        command.env("WINEPREFIX", &prefix).env("WINEDEBUG", "-all").env_remove("DISPLAY");
+        command
+    };
+    let mut up = wine("wine");
+    // The disk Z: is all of ours.
+    up.arg(&program).arg("--data").arg(format!("Z:{}", data.display())).args(["up", "--demo", "--local"]);
+    for listener in ["WEB__PORT", "MQTT__PORT", "MQTT__WEBSOCKET_PORT", "HEALTH__PORT"] {
+        up.env(format!("PIKA__{listener}"), "0");
+    }
+    let log = File::create(folder.join("log")).context("make a file for the log")?;
+    let mut running =
+        up.stdout(log.try_clone().context("share the log")?).stderr(log).spawn().context("run wine")?;
+    let since = Instant::now();
+    let shown = loop {
+        match now_playing(&data) {
+            Ok(track) => break Ok(track),
+            Err(error) if since.elapsed() > PATIENCE || !matches!(running.try_wait(), Ok(None)) => {
+                break Err(error);
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(200)),
+        }
+    };
+    // The program is a child of Wine's server, and ends with it.
+    let _ = wine("wineserver").arg("-k").status();
+    let _ = running.kill();
+    let _ = running.wait();
+    let track = shown.with_context(|| format!("ask the pages of {}", program.display()))?;
+    println!("· it shows {track}");
     Ok(())
+}
+
+/// What the pages say, wherever they are.
+fn now_playing(data: &Path) -> anyhow::Result<String> {
+    let runtime: serde_json::Value = serde_json::from_slice(&fs::read(data.join("runtime.json"))?)?;
+    let web = runtime["web"].as_str().context("runtime.json has no address")?;
+    let mut stream = TcpStream::connect(web)?;
+    stream.write_all(b"GET /api/v1/tonight/main/now.txt HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, track) = answer.split_once("\r\n\r\n").context("no answer")?;
+    match head.contains(" 200 ") && track.contains('–') {
+        true => Ok(track.trim().to_owned()),
+        false => bail!("{answer}"),
+    }
 }
 
 fn cargo(what: &str, triple: &str, packages: &[&str], compiler: &Path, folder: &Path) -> anyhow::Result<()> {
