@@ -37,9 +37,9 @@ async fn main() {
     command.env("PIKA_BROKER_URL", format!("mqtt://booth:{token}@{}", pika.mqtt));
     let desk = Program::start(command, &laptop, "desk");
     let now = Subscriber::start(&pika.mqtt, &["-t", "pika/v1/tonight/main/now", "-v"]);
-    wait::until("the desk to read Mixxx", || async {
+    wait::until("the desk to read Mixxx, and to reach the server", || async {
         let log = desk.log();
-        if log.contains("reading") { Ok(()) } else { Err(log) }
+        if log.contains("reading") && log.contains("connected to") { Ok(()) } else { Err(log) }
     })
     .await;
 
@@ -57,6 +57,7 @@ async fn main() {
         println!("lab: it was told after {:?}: {line}", since.elapsed());
         lab.press(key);
     }
+    println!("lab: what the desk says of it:\n{}", desk.log());
     assert!(!desk.log().contains("panicked"), "{}", desk.log());
 }
 
