@@ -1,14 +1,10 @@
 //! Binding the broker's sockets.
 
-use std::io;
 use std::net::SocketAddr;
 
 use anyhow::Context;
-use socket2::{Domain, Protocol, Socket, Type};
+use config::network::bind;
 use tokio::net::TcpListener;
-
-/// Enough for a crowd that reconnects at once.
-const BACKLOG: i32 = 4096;
 
 /// The sockets a broker serves; the caller decides where they are.
 #[derive(Debug)]
@@ -50,15 +46,4 @@ fn bound(what: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     bind(address).with_context(|| {
         format!("cannot listen for {what} on {address}; stop the program that uses this port, or choose another one")
     })
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // On Unix it means: do not wait for old connections to time out. On Windows it would steal the port.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
 }

@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod health;
 pub mod lobby;
+pub mod logfile;
 pub mod logging;
 pub mod metrics;
 pub mod network;

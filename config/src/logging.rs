@@ -1,11 +1,14 @@
 //! Where log lines go and how they look.
 
 use std::panic::PanicHookInfo;
+use std::sync::Mutex;
 
 use serde::Deserialize;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+
+use crate::logfile::LogFile;
 
 /// The target of log lines that tell of a panic.
 pub const PANIC: &str = "panic";
@@ -41,11 +44,15 @@ impl Default for LogSettings {
 /// What else hears of log lines, besides standard error.
 pub type Listener = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Starts logging to standard error, and to one who listens, if there is one. Colours only on a terminal.
+/// Starts logging to standard error, to a file, if there is one, and to one who listens, if there is one. Colours only on a terminal.
 ///
 /// # Errors
 /// The filter cannot be read, or logging was started already.
-pub fn start(settings: &LogSettings, listener: Option<Listener>) -> anyhow::Result<()> {
+pub fn start(
+    settings: &LogSettings,
+    file: Option<LogFile>,
+    listener: Option<Listener>,
+) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.filter))
         .map_err(|error| anyhow::anyhow!("the log filter `{}` cannot be read: {error}", settings.filter))?;
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
@@ -55,7 +62,10 @@ pub fn start(settings: &LogSettings, listener: Option<Listener>) -> anyhow::Resu
         // The innermost span has the id. All of them once more would only make the line longer.
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
-    let started = tracing_subscriber::registry().with(listener).with(lines).with(filter).try_init();
+    let file =
+        file.map(|file| fmt::layer().with_writer(Mutex::new(file)).with_ansi(false).with_target(false));
+    let layers = tracing_subscriber::registry().with(listener).with(lines).with(file);
+    let started = layers.with(filter).try_init();
     started.map_err(|error| anyhow::anyhow!("start logging: {error}"))?;
     std::panic::set_hook(Box::new(panicked));
     Ok(())

@@ -1,10 +1,30 @@
-//! Addresses and networks, as settings name those whom they trust.
+//! Addresses and networks, as settings name those whom they trust, and listening.
 
-use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::{fmt, io};
 
 use serde::Deserialize;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+/// A crowd that comes at once waits in the backlog, not in retries.
+const BACKLOG: i32 = 4096;
+
+/// A listener; port 0 takes any free one. Must be called within a runtime.
+///
+/// # Errors
+/// Another program has the port, or it is not ours to take.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // On Unix it means: do not wait for old connections to time out. On Windows it would steal the port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
 
 /// An address, or a network such as `10.0.0.0/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

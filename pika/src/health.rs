@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use config::network::bind;
 use config::{Health, Stop, metrics};
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -17,8 +18,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-
-use crate::network;
 
 const DEFAULT_PORT: u16 = 9090;
 
@@ -55,9 +54,9 @@ impl Default for HealthSettings {
 pub fn listen(settings: &HealthSettings) -> anyhow::Result<TcpListener> {
     let at = |port| SocketAddr::new(settings.host, port);
     let address = at(settings.port.unwrap_or(DEFAULT_PORT));
-    let listener = match network::bind(address) {
+    let listener = match bind(address) {
         Err(error) if settings.port.is_none() && error.kind() == ErrorKind::AddrInUse => {
-            network::bind(at(0)).context("cannot serve health and metrics on any port")
+            bind(at(0)).context("cannot serve health and metrics on any port")
         }
         bound => bound.with_context(|| {
             format!(

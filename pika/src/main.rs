@@ -24,6 +24,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use config::logfile::LogFile;
 
 use cli::{Cli, Command, DeskCommand};
 use reports::Reports;
@@ -67,7 +68,17 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let demo = matches!(&cli.command, Command::Up(up) if up.demo);
     let loaded = Loaded::read(&cli, demo)?;
     let reports = Reports::start(&loaded.settings.section("sentry")?)?;
-    config::logging::start(&loaded.log, reports.as_ref().map(Reports::listener))?;
+    // Whoever looks at a tray icon sees no log, unless it is there afterwards.
+    let is_unseen = matches!(&cli.command, Command::Publisher(flags) if flags.has_desktop());
+    let (file, fault) = match is_unseen.then(|| LogFile::open(&loaded.data.join("publisher.log"))).transpose()
+    {
+        Ok(file) => (file, None),
+        Err(error) => (None, Some(error)),
+    };
+    config::logging::start(&loaded.log, file, reports.as_ref().map(Reports::listener))?;
+    if let Some(error) = fault {
+        tracing::warn!("what the publisher says is not kept in {}: {error}", loaded.data.display());
+    }
     let _last_words = Reports::last_words(reports.as_ref());
     // What a person typed wrong is nobody else's business.
     let is_program = cli.command.is_program();

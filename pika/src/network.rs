@@ -3,21 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Context;
+use config::network::bind;
 use tokio::net::TcpListener;
-
-/// A join storm waits in the backlog, not in retries.
-const BACKLOG: i32 = 4096;
-
-/// A listener; port 0 takes any free one.
-pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
 
 /// Listens for pages.
 pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

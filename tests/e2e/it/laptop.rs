@@ -50,6 +50,12 @@ async fn from_the_first_start_to_a_set_that_ends() {
     phone.sees("#now .title", "Glass Tide").await;
     phone.sees("#now", "Ada").await;
     page.keeps_picture("laptop-phone").await;
+    // For whoever asks the next day why it did not work.
+    let kept = std::fs::read_to_string(data.join("publisher.log")).unwrap();
+    assert!(
+        kept.contains("play track=") && kept.contains("Glass Tide") && !kept.contains('\u{1b}'),
+        "{kept}"
+    );
     assert_eq!(page.barriers().await, Vec::<String>::new());
 
     let now = Subscriber::start(mqtt, &["-t", "pika/v1/tonight/main/now", "-v"]);
