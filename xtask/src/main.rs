@@ -193,7 +193,11 @@ fn test(rest: &[String]) -> anyhow::Result<()> {
     // set a seed of your own, or run with PROPTEST_CASES=5000.
     let seed = std::env::var("PROPTEST_RNG_SEED").unwrap_or_else(|_| "1".to_owned());
     let (clients, authorities) = (clients.to_string_lossy(), postgres.authorities().to_string_lossy());
+    // Most of them wait for something most of the time.
+    let at_once = std::thread::available_parallelism().map_or(2, |cores| 2 * cores.get()).to_string();
+    let at_once = std::env::var("NEXTEST_TEST_THREADS").unwrap_or(at_once);
     let environment = [
+        ("NEXTEST_TEST_THREADS", at_once.as_str()),
         ("PIKA_TEST_POSTGRES", postgres.url()),
         ("PIKA_TEST_AUTHORITIES", &authorities),
         ("PIKA_TEST_PGBOUNCER", pgbouncer.url()),
