@@ -52,7 +52,8 @@ async fn the_server_from_setup_to_a_dancers_page() {
     let password = password.trim().lines().last().unwrap();
     let chromium = stack.program_outside("neighbour", "chromium --ignore-certificate-errors");
     let ada = Browser::open_by(1100, 1000, &chromium).await;
-    ada.goto(&format!("https://app.{DOMAIN}/admin")).await;
+    ada.goto(&format!("https://app.{DOMAIN}/join")).await;
+    ada.clicks("footer a[href='/admin']").await;
     ada.types("#name", "ada").await;
     ada.types("#password", password).await;
     ada.clicks("form.fields button").await;

@@ -165,7 +165,7 @@ impl Render for Foot<'_> {
             footer.foot {
                 nav aria-label=(words.say("settings")) {
                     a href="/me" { (words.say("my-likes")) }
-                    a href="/login" rel="nofollow" { (words.say("for-djs")) }
+                    a href="/admin" rel="nofollow" { (words.say("for-djs")) }
                     @for language in others {
                         a href={ "?lang=" (language.code()) } lang=(language.code()) hreflang=(language.code()) rel="nofollow" {
                             (language.name())
