@@ -180,8 +180,8 @@ second=
 chroot --userspec="$USER_OF_IMAGE" "$ROOT" $ENTRYPOINT $CMD & first=$!
 until_well
 token=$(inside $ENTRYPOINT token add second --kind service)
-export PIKA__HEALTH__PORT=9191 PIKA_BROKER_URL="mqtt://second:$token@broker:1883"
-chroot --userspec="$USER_OF_IMAGE" "$ROOT" $ENTRYPOINT archiver & second=$!
+export PIKA__HEALTH__PORT=9191 PORT=3902 PIKA__WEB__NAME=second PIKA_BROKER_URL="mqtt://second:$token@broker:1883"
+chroot --userspec="$USER_OF_IMAGE" "$ROOT" $ENTRYPOINT webapp & second=$!
 until_well
 kill -TERM "$second" && wait "$second"
 kill -TERM "$first" && wait "$first"
