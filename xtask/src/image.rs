@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 
+use crate::tools::{self, Tool};
 use crate::{root, target};
 
 #[derive(Debug, clap::Args)]
@@ -15,6 +16,9 @@ pub struct ImageCheck {
     /// Builds as the image does, which takes a quarter of an hour; by default without optimizing
     #[arg(long)]
     release: bool,
+    /// Makes a real image of it, and a container of that, with Podman. Whatever comes from a registry is this machine's all the same
+    #[arg(long)]
+    podman: bool,
 }
 
 /// From a `FROM` to the next.
@@ -81,7 +85,11 @@ pub fn check(flags: &ImageCheck) -> anyhow::Result<()> {
     for (_, rest) in last.steps.iter().filter(|(word, _)| word == "COPY") {
         copy(rest, workdir, &context, &image)?;
     }
-    starts(last, &image)
+    starts(last, &image)?;
+    if flags.podman {
+        in_a_container(&text, &folder)?;
+    }
+    Ok(())
 }
 
 /// Whether the step only installs packages of Debian's that this machine has. Nobody asked to bring those up to date.
@@ -215,6 +223,56 @@ fn starts(stage: &Stage, image: &Path) -> anyhow::Result<()> {
     let bytes = fs::metadata(&executable).with_context(|| format!("look at {}", executable.display()))?.len();
     println!("· the image's executable has {} MB and needs no library", bytes / 1_000_000);
     Ok(())
+}
+
+const PODMAN: &[Tool] = &[
+    Tool { program: "podman", package: "podman" },
+    Tool { program: "buildah", package: "buildah" },
+    Tool { program: "runc", package: "runc" },
+];
+
+/// In a network of its own, where no port is taken. Health checks by a clock would be systemd's, and limits beyond those of
+/// this process need more rights than a machine for tests has.
+const CONTAINER: &str = r#"
+set -eu
+ip link set lo up
+engine() {
+	podman --root "$STORE/images" --runroot "$STORE/run" --storage-driver vfs --cgroup-manager cgroupfs --runtime runc "$@"
+}
+engine build --quiet --isolation chroot --tag build --file "$STORE/build.Dockerfile" "$CONTEXT"
+engine build --quiet --isolation chroot --format docker --tag pika:check --file "$STORE/last.Dockerfile" "$CONTEXT"
+engine rm --force --ignore pika > "$STORE/log"
+trap 'engine rm --force --ignore pika > "$STORE/log"' EXIT
+engine run --detach --name pika --network host --cgroups no-conmon --no-healthcheck \
+	--ulimit nofile=10000:10000 --ulimit nproc=1000:1000 \
+	--read-only --cap-drop all --security-opt no-new-privileges --volume data:/data pika:check
+tries=0
+until engine exec pika /usr/bin/pika healthy; do
+	tries=$((tries + 1))
+	[ "$tries" -lt 60 ] || { engine logs pika; exit 1; }
+	sleep 0.5
+done
+engine stop --time 10 pika
+status=$(engine inspect pika --format '{{.State.ExitCode}} {{.Config.User}}')
+[ "$status" = '0 10001:10001' ] || { echo "it ended with $status"; engine logs pika; exit 1; }
+"#;
+
+/// The first stage is an image of what was built here; the last is the Dockerfile's, word for word.
+fn in_a_container(text: &str, folder: &Path) -> anyhow::Result<()> {
+    tools::install(PODMAN)?;
+    let (store, context) = (folder.join("podman"), folder.join("context"));
+    fs::create_dir_all(&store).with_context(|| format!("make {}", store.display()))?;
+    let (_, last) = text.rsplit_once("\nFROM ").context("the Dockerfile has one stage")?;
+    for (name, text) in [
+        ("build.Dockerfile", "FROM scratch\nCOPY image /pika/image\n".to_owned()),
+        ("last.Dockerfile", format!("FROM localhost/build AS build\nFROM {last}")),
+    ] {
+        fs::write(store.join(name), text).with_context(|| format!("write {name}"))?;
+    }
+    println!("· an image of it, and a container of that");
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "sh", "-c", CONTAINER]).env("STORE", &store).env("CONTEXT", &context);
+    run(&mut command)
 }
 
 fn run(command: &mut Command) -> anyhow::Result<()> {
