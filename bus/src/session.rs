@@ -1,7 +1,7 @@
 //! One connection to a broker, for as long as the program runs: it reconnects, subscribes again and says
 //! every kept state again, whatever happened to the broker meanwhile.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +32,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How often every kept state is said again while nothing changes. Some brokers hand out no retained message
 /// to a wildcard (RabbitMQ), or forget them when they are killed; whoever missed one has it after this.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// Topics of one connection on which something came as it was said. Beyond it, what was retained is believed.
+const HEARD_MAX: usize = 10_000;
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
@@ -192,7 +195,9 @@ pub fn open(options: Options, stop: CancellationToken) -> anyhow::Result<(Bus, I
     // Writing ends a little after reading was told to, so that last words get out.
     let written = CancellationToken::new();
     tokio::spawn(pump(shared.clone(), client.clone(), stop.clone(), written.clone()));
-    tokio::spawn(drive(Driver { options, shared: shared.clone(), client, sender, stop, written }, events));
+    let heard = Heard::default();
+    let driver = Driver { options, shared: shared.clone(), client, sender, stop, written, heard };
+    tokio::spawn(drive(driver, events));
     Ok((Bus { shared }, Inbox { receiver }))
 }
 
@@ -350,9 +355,28 @@ struct Driver {
     sender: mpsc::Sender<Incoming>,
     stop: CancellationToken,
     written: CancellationToken,
+    heard: Heard,
 }
 
-async fn drive(driver: Driver, mut events: EventLoop) {
+/// States that came as they were said, on this connection. A broker that looks up what it retains while it passes on what is said
+/// (NATS) may hand out the older one last.
+#[derive(Debug, Default)]
+struct Heard(BTreeSet<Topic>);
+
+impl Heard {
+    /// Whether a message tells more than is known: what was retained before a subscription is older than whatever came since.
+    fn is_news(&mut self, topic: &Topic, retained: bool) -> bool {
+        if retained {
+            return !self.0.contains(topic);
+        }
+        if topic.is_retained() && self.0.len() < HEARD_MAX {
+            self.0.insert(topic.clone());
+        }
+        true
+    }
+}
+
+async fn drive(mut driver: Driver, mut events: EventLoop) {
     let mut retry = Retry::default();
     let stopped = driver.stop.clone();
     loop {
@@ -403,17 +427,20 @@ async fn drive(driver: Driver, mut events: EventLoop) {
 struct Gone;
 
 impl Driver {
-    async fn take(&self, event: Event) -> Result<(), Gone> {
+    async fn take(&mut self, event: Event) -> Result<(), Gone> {
         match event {
             Event::Incoming(Packet::ConnAck(_)) => {
                 tracing::info!(broker = %self.options.url, client.id = %self.options.client_id, "connected to the broker");
+                self.heard = Heard::default();
                 self.shared.outgoing().connected();
                 self.shared.news.notify_one();
                 self.pass(Incoming::Connected).await
             }
             Event::Incoming(Packet::Publish(publish)) => match read(&publish) {
-                Some(incoming) => self.pass(incoming).await,
-                None => Ok(()),
+                Some((topic, message)) if self.heard.is_news(&topic, publish.retain) => {
+                    self.pass(Incoming::Message { topic, message, retained: publish.retain }).await
+                }
+                _ => Ok(()),
             },
             Event::Incoming(Packet::SubAck(ack)) => {
                 let filters = self.shared.outgoing().answered();
@@ -456,7 +483,7 @@ impl Driver {
 }
 
 /// Bytes become types here. What cannot be read is answered with a line in the log: MQTT has no other way.
-fn read(publish: &Publish) -> Option<Incoming> {
+fn read(publish: &Publish) -> Option<(Topic, Message)> {
     let topic: Topic = match publish.topic.parse() {
         Ok(topic) => topic,
         Err(error) => {
@@ -465,7 +492,7 @@ fn read(publish: &Publish) -> Option<Incoming> {
         }
     };
     match Message::read(&topic, &publish.payload) {
-        Ok(message) => Some(Incoming::Message { topic, message, retained: publish.retain }),
+        Ok(message) => Some((topic, message)),
         Err(error) => {
             let error = anyhow::Error::from(error);
             tracing::warn!(%topic, payload.bytes = publish.payload.len(), "ignoring a message: {error:#}");
@@ -512,6 +539,18 @@ mod tests {
                 }
             })
             .collect()
+    }
+
+    #[test]
+    fn what_was_retained_never_replaces_what_came_since() {
+        let (mut heard, now) = (Heard::default(), topic("pika/v1/tonight/main/now"));
+        assert!(heard.is_news(&now, true) && heard.is_news(&now, true), "a subscription may be repeated");
+        assert!(heard.is_news(&now, false) && heard.is_news(&now, false));
+        assert!(!heard.is_news(&now, true));
+        assert!(heard.is_news(&topic("pika/v1/tonight/main/history"), true));
+        // What merely happens is not retained, and not remembered.
+        heard.is_news(&topic("pika/v1/tonight/main/event"), false);
+        assert_eq!(heard.0.len(), 1);
     }
 
     #[test]
