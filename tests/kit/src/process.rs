@@ -143,9 +143,9 @@ pub struct Holds {
 
 impl Holds {
     /// Whether nothing was lost and nothing was left since then. A connection to the database, with its files and its
-    /// thread, may come and go.
+    /// thread, may come and go; so may threads for work that blocks.
     pub fn is_like(self, before: Self) -> bool {
-        let threads = before.threads..=before.threads + 2;
+        let threads = before.threads.saturating_sub(2)..=before.threads + 2;
         threads.contains(&self.threads) && self.files <= before.files + 8
     }
 }
