@@ -17,15 +17,12 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// Goes on with a log, in a folder that is made if need be.
+    /// Goes on with a log.
     ///
     /// # Errors
-    /// The folder or the file cannot be written.
+    /// The file cannot be written.
     pub fn open(path: &Path) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let file = File::options().create(true).append(true).open(path)?;
+        let file = appending(path)?;
         let bytes = file.metadata()?.len();
         Ok(Self { path: path.to_owned(), file, bytes, bytes_max: BYTES_MAX })
     }
@@ -34,10 +31,14 @@ impl LogFile {
         let mut before = self.path.clone().into_os_string();
         before.push(".1");
         fs::rename(&self.path, before)?;
-        let (path, bytes_max) = (self.path.clone(), self.bytes_max);
-        *self = Self { bytes_max, ..Self::open(&path)? };
+        (self.file, self.bytes) = (appending(&self.path)?, 0);
         Ok(())
     }
+}
+
+/// Whoever else writes to it, nothing is written over.
+fn appending(path: &Path) -> io::Result<File> {
+    File::options().create(true).append(true).open(path)
 }
 
 impl Write for LogFile {
@@ -64,15 +65,15 @@ mod tests {
     #[test]
     fn the_newest_lines_are_there_and_old_ones_go() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("data/pika.log");
+        let path = folder.path().join("pika.log");
         let mut log = LogFile { bytes_max: 30, ..LogFile::open(&path).unwrap() };
         for number in 0..10 {
             log.write_all(format!("line {number}....\n").as_bytes()).unwrap();
         }
-        let read = |name: &str| fs::read_to_string(folder.path().join("data").join(name)).unwrap();
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(read("pika.log"), "line 8....\nline 9....\n");
         assert_eq!(read("pika.log.1"), "line 6....\nline 7....\n");
-        assert_eq!(fs::read_dir(folder.path().join("data")).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         // A restart goes on where it was.
         let mut log = LogFile { bytes_max: 30, ..LogFile::open(&path).unwrap() };
         log.write_all(b"again\n").unwrap();

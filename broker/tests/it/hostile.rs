@@ -64,8 +64,7 @@ async fn a_reset_at_every_byte_of_a_connect() {
     ] {
         for len in 0..=bytes.len() {
             let mut stream = within("a connection", TcpStream::connect(address)).await.expect("connected");
-            // Those before it may not be noticed yet, and then there is no place.
-            let _ = within("a write", stream.write_all(&bytes[..len])).await;
+            within("a write", stream.write_all(&bytes[..len])).await.expect("written");
             reset(stream);
             if len % 16 == 0 {
                 archiver.confirm(EVENT, &len.to_string()).await;

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
-use kit::{Apart, Database, Dj, Pika, Program, http, process, wait};
+use kit::{Apart, Database, Dj, Pika, http, process, wait};
 use maud::Render;
 use protocol::{MessageId, NowPlaying, NowState, PastPlay, Play, PlayId, SetId, Track, V1};
 use webapp::live::board::{FloorView, Signal};
@@ -65,9 +65,7 @@ async fn apart() {
     let folder = tempfile::tempdir().unwrap();
     let mut it = Apart::start(folder.path(), &Database::sqlite(folder.path())).await;
     let mut dj = Dj::new(folder.path());
-    let mut publisher = it.command("laptop", "desk");
-    publisher.args(["publisher", "--headless", "--source", "virtualdj", "--path"]).arg(&dj.home);
-    let _publisher = Program::start(publisher, &folder.path().join("laptop"), "publisher");
+    let _publisher = it.publisher(&dj.home);
     dj.plays("West End Blues");
     let page = || http::get(&it.web, "/e/tonight/main").ok().map(|page| page.text());
     wait::until_some("the song", || page().filter(|page| page.contains("West End Blues"))).await;

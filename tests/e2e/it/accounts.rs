@@ -48,6 +48,23 @@ fn logged_in(web: &str, name: &str, password: &str) -> String {
     kept(&answer)
 }
 
+/// Fills in the form at `/login`.
+pub async fn logs_in(browser: &Browser, name: &str, password: &str) {
+    browser.types("#name", name).await;
+    browser.types("#password", password).await;
+    browser.clicks("form.fields button").await;
+}
+
+/// Adds a desk as an organizer does, and returns the token that is shown.
+pub async fn adds_desk(browser: &Browser, web: &str, name: &str) -> String {
+    browser.goto(&format!("{web}/admin/desks")).await;
+    browser.types("#token", name).await;
+    browser.clicks("form[action='/admin/add-token'] button").await;
+    browser.sees("h1.title", name).await;
+    let token = browser.run("return document.querySelector('#secret').textContent").await;
+    token.as_str().unwrap().to_owned()
+}
+
 async fn night(folder: &Path) -> (Database, Pika) {
     let database = Database::sqlite(folder);
     let pika = Pika::up(folder, &["--demo"], &[("DATABASE_URL", database.url.as_str())]).await;
@@ -64,13 +81,9 @@ async fn an_organizer_runs_the_night_from_the_browser() {
 
     let ada = Browser::open(1100, 1000).await;
     ada.goto(&format!("{web}/admin")).await;
-    ada.types("#name", "ada").await;
-    ada.types("#password", "not-hers-at-all").await;
-    ada.clicks("form.fields button").await;
+    logs_in(&ada, "ada", "not-hers-at-all").await;
     ada.sees("[role=alert]", "do not belong together").await;
-    ada.types("#name", "ada").await;
-    ada.types("#password", &password).await;
-    ada.clicks("form.fields button").await;
+    logs_in(&ada, "ada", &password).await;
     ada.sees("main h2", "TONIGHT").await;
 
     // Another name, another floor: on everybody's pages within seconds.
@@ -103,12 +116,7 @@ async fn an_organizer_runs_the_night_from_the_browser() {
     .await;
 
     // A desk's token is shown once, works, and its use is seen; a revoked one is gone.
-    ada.goto(&format!("{web}/admin/desks")).await;
-    ada.types("#token", "booth").await;
-    ada.clicks("form[action='/admin/add-token'] button").await;
-    ada.sees("h1.title", "booth").await;
-    let token = ada.run("return document.querySelector('#secret').textContent").await;
-    let login = ("booth".to_owned(), token.as_str().unwrap().to_owned());
+    let login = ("booth".to_owned(), adds_desk(&ada, &web, "booth").await);
     let mut desk = wait::until("the broker to know the token", || async {
         let broker = pika_.mqtt.parse().map_err(|error| format!("{error}"))?;
         kit::mqtt::Client::connect(broker, 1, "booth", Some(&login)).await.map_err(|error| error.to_string())

@@ -174,10 +174,15 @@ async fn more_than_fits_is_refused() {
     assert!(grown < 32 << 10, "it took {grown} KiB");
 }
 
-async fn connect(address: SocketAddr, number: usize) -> std::io::Result<tokio::net::TcpStream> {
+/// One of a crowd that comes from twenty addresses.
+fn stranger(number: usize) -> std::io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from(([127, 0, 2, 1 + (number % 20) as u8], 0)))?;
-    socket.connect(address).await
+    Ok(socket)
+}
+
+async fn connect(address: SocketAddr, number: usize) -> std::io::Result<tokio::net::TcpStream> {
+    stranger(number)?.connect(address).await
 }
 
 /// Ten thousand that begin to ask and never finish, some of them drop by drop.
@@ -238,8 +243,7 @@ async fn who_takes_no_answer_makes_room_for_others() {
     let questions = "GET /e/tonight/main HTTP/1.1\r\nHost: x\r\n\r\n".repeat(400);
     let mut crowd = Vec::new();
     for number in 0..1_000 {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(SocketAddr::from(([127, 0, 2, 1 + (number % 20) as u8], 0))).unwrap();
+        let socket = stranger(number).unwrap();
         socket.set_recv_buffer_size(4 * 1024).unwrap();
         let mut one = socket.connect(address).await.unwrap();
         // Somebody who was shown out cannot go on asking.

@@ -342,6 +342,8 @@ async fn the_other_browser_finds_no_barrier_either() {
     ] {
         for language in ["en", "pl"] {
             browser.goto(&scenery.url(&format!("{path}?lang={language}"))).await;
+            // The driver comes back before all of the page is there.
+            browser.has("main h1").await;
             let barriers = browser.barriers().await;
             assert!(barriers.is_empty(), "{name} in {language}: {barriers:#?}");
             browser.keeps_picture(&format!("webkit-{name}-{language}")).await;

@@ -10,6 +10,8 @@ use kit::stack::{DOMAIN, Stack, caddy, compose_config, repository};
 use kit::{Browser, Dj, Program, process, wait};
 use serde_json::Value;
 
+use crate::accounts::{adds_desk, logs_in};
+
 /// `curl` on a machine outside: what it printed, the header lines of the answer first.
 fn curl(stack: &Stack, machine: &str, words: &[&str]) -> Result<String, String> {
     let mut command = Command::new("curl");
@@ -54,16 +56,10 @@ async fn the_server_from_setup_to_a_dancers_page() {
     let ada = Browser::open_by(1100, 1000, &chromium).await;
     ada.goto(&format!("https://app.{DOMAIN}/join")).await;
     ada.clicks("footer a[href='/admin']").await;
-    ada.types("#name", "ada").await;
-    ada.types("#password", password).await;
-    ada.clicks("form.fields button").await;
+    logs_in(&ada, "ada", password).await;
     ada.sees("main h2", "TONIGHT").await;
-    ada.goto(&format!("https://app.{DOMAIN}/admin/desks")).await;
-    ada.types("#token", "booth").await;
-    ada.clicks("form[action='/admin/add-token'] button").await;
-    ada.sees("h1.title", "booth").await;
-    let token = ada.run("return document.querySelector('#secret').textContent").await;
-    let token = token.as_str().unwrap();
+    let token = adds_desk(&ada, &format!("https://app.{DOMAIN}"), "booth").await;
+    let token = token.as_str();
     ada.close().await;
     let mut dj = Dj::new(folder.path());
     let data = folder.path().join("laptop");

@@ -26,12 +26,7 @@ async fn each_program_stops_with_everybody_there(folder: &Path, database: Databa
     let mut it = Apart::start(folder, &database).await;
     let (address, web) = (it.mqtt.clone(), it.web.clone());
     let mut dj = Dj::new(folder);
-    let publisher = |it: &mut Apart, home: &Path| {
-        let mut command = it.command("laptop", "desk");
-        command.args(["publisher", "--headless", "--source", "virtualdj", "--path"]).arg(home);
-        Program::start(command, &folder.join("laptop"), "publisher")
-    };
-    let mut laptop = publisher(&mut it, &dj.home);
+    let mut laptop = it.publisher(&dj.home);
     it.command("lights", "integrator");
 
     // Everybody is there, those who do not listen too.
@@ -96,7 +91,7 @@ async fn each_program_stops_with_everybody_there(folder: &Path, database: Databa
 
     // And what waited comes through when they are back.
     it.again();
-    let _laptop = publisher(&mut it, &dj.home);
+    let _laptop = it.publisher(&dj.home);
     archived(&database, &dj).await;
 }
 

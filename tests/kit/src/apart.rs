@@ -55,6 +55,13 @@ impl Apart {
         self.stand.command(name, kind, &self.mqtt)
     }
 
+    /// A publisher called `laptop`, of a DJ whose programs' folder this is.
+    pub fn publisher(&mut self, home: &Path) -> Program {
+        let mut command = self.command("laptop", "desk");
+        command.args(["publisher", "--headless", "--source", "virtualdj", "--path"]).arg(home);
+        Program::start(command, &self.stand.folder.join("laptop"), "publisher")
+    }
+
     /// The token of a name for which there was a command.
     pub fn token(&self, name: &str) -> &str {
         &self.stand.tokens[name]

@@ -3,7 +3,7 @@
 
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -61,8 +61,7 @@ impl Visit {
     /// After that time nothing has been asked, or not all of it. Never, if it is us who are waited for.
     pub(crate) async fn outlasts(&self, time: Duration) {
         tokio::time::sleep(time).await;
-        let is_asking =
-            matches!(*self.0.place.lock().unwrap_or_else(PoisonError::into_inner), Place::Asking { .. });
+        let is_asking = matches!(*self.place(), Place::Asking { .. });
         if !is_asking {
             std::future::pending::<()>().await;
         }
@@ -105,9 +104,14 @@ impl Visit {
     }
 
     fn moves_to(&self, place: Place) {
-        // Held for the move alone.
-        let before = mem::replace(&mut *self.0.place.lock().unwrap_or_else(PoisonError::into_inner), place);
+        let before = mem::replace(&mut *self.place(), place);
+        // The lobby has a lock of its own.
         drop(before);
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        // Held for a look or a move.
+        self.0.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
