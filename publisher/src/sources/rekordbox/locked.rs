@@ -18,7 +18,7 @@ const LOG_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Reading takes as long as the database is large, and a program that notes a play writes several times.
 const SETTLED_MS: i64 = 3_000;
 /// What was written during the reading may have the same time on it as what was read.
-const SAME_INSTANT_MS: i64 = 2_000;
+const SAME_INSTANT_MS: u64 = 2_000;
 const IN_USE_MS: i64 = 200;
 /// A database that could not be read is tried again after this, also if nothing has changed.
 const FAILED_MS: i64 = 30_000;
@@ -82,16 +82,18 @@ impl Locked {
             return failed.map_or(Ok(None), |(kind, why)| Err(io::Error::new(*kind, why.clone())));
         }
         self.looked_ms = now_ms;
+        let is_recent = |file: &Listed| file.modified_ms.abs_diff(now_ms) < SAME_INSTANT_MS;
         let found = self.connection(&files).and_then(|connection| query(&connection).map_err(refusal));
-        match found {
+        // What looks damaged may have been half written, and the other half may have the same time on it.
+        let is_half_written = files[0].as_ref().is_some_and(is_recent);
+        match found.map_err(|refusal| if is_half_written { Refusal::InUse } else { refusal }) {
             Ok(found) => {
-                let newest_ms = files.iter().flatten().map(|file| file.modified_ms).max().unwrap_or_default();
-                self.is_recent = now_ms.saturating_sub(newest_ms) < SAME_INSTANT_MS;
+                self.is_recent = files.iter().flatten().any(is_recent);
                 (self.files, self.failed, self.wait_ms) = (Some(files), None, SETTLED_MS);
                 Ok(Some(found))
             }
             Err(Refusal::InUse) => {
-                self.wait_ms = IN_USE_MS;
+                (self.files, self.failed, self.wait_ms) = (None, None, IN_USE_MS);
                 Ok(None)
             }
             Err(Refusal::No(error)) => {
@@ -192,4 +194,83 @@ fn no(why: impl Into<String>) -> Refusal {
 
 fn refusal(error: rusqlite::Error) -> Refusal {
     no(format!("its database cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::super::sqlcipher::CONTENT_BYTES;
+    use super::super::sqlcipher::tests::sealed;
+    use super::*;
+
+    const T: i64 = 1_795_291_800_000;
+    const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    const SALT: [u8; SALT_BYTES] = [7; SALT_BYTES];
+
+    /// A database of one song, as SQLCipher would write it.
+    fn encrypted(folder: &Path) -> Vec<u8> {
+        let path = folder.join("plain.db");
+        Connection::open(&path).and_then(|made| made.pragma_update(None, "user_version", 1)).expect("made");
+        // Room for what SQLCipher adds to each page (https://www.sqlite.org/fileformat.html, 1.3.4 and 1.6).
+        let mut header = std::fs::read(&path).expect("read");
+        header[20] = (PAGE_BYTES - CONTENT_BYTES) as u8;
+        header[105..107].copy_from_slice(&(CONTENT_BYTES as u16).to_be_bytes());
+        std::fs::write(&path, header).expect("written");
+        let plain = Connection::open(&path).expect("opened");
+        plain
+            .execute_batch("create table songs (title); insert into songs values ('Glass Tide')")
+            .expect("filled");
+        let keys = Keys::derive(KEY, SALT);
+        let pages = std::fs::read(&path).expect("read");
+        let pages = (1..).zip(pages.chunks_exact(PAGE_BYTES));
+        pages.flat_map(|(number, page)| sealed(&keys, number, page.first_chunk().expect("a page"))).collect()
+    }
+
+    fn write(path: &Path, bytes: &[u8], modified_ms: i64) {
+        std::fs::write(path, bytes).expect("written");
+        let modified = UNIX_EPOCH + Duration::from_millis(modified_ms as u64);
+        File::options().write(true).open(path).and_then(|file| file.set_modified(modified)).expect("dated");
+    }
+
+    fn title(database: &mut Locked, now_ms: i64) -> Result<Option<String>, String> {
+        let title =
+            database.read(now_ms, |songs| songs.query_row("select title from songs", [], |row| row.get(0)));
+        title.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_was_half_written_is_read_again_though_its_time_is_the_same() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("master.db");
+        let whole = encrypted(dir.path());
+        let mut half = whole.clone();
+        half[PAGE_BYTES + 99] ^= 1;
+        write(&path, &half, T);
+        let mut database = Locked::at(path.clone(), Secret::new(KEY));
+        assert_eq!(title(&mut database, T), Ok(None));
+        assert_eq!(database.wake_ms(), Some(T + IN_USE_MS));
+        write(&path, &whole, T);
+        assert_eq!(title(&mut database, T + IN_USE_MS), Ok(Some("Glass Tide".to_owned())));
+        // Once more, when whatever has the same time on it is written.
+        assert_eq!(title(&mut database, T + IN_USE_MS + SETTLED_MS), Ok(Some("Glass Tide".to_owned())));
+        assert_eq!(title(&mut database, T + 1_000_000), Ok(None), "nothing has changed");
+    }
+
+    #[test]
+    fn damage_is_told_and_looked_at_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("master.db");
+        let whole = encrypted(dir.path());
+        let mut damaged = whole.clone();
+        damaged[PAGE_BYTES + 99] ^= 1;
+        write(&path, &damaged, T - 60_000);
+        let mut database = Locked::at(path.clone(), Secret::new(KEY));
+        let why = Err("its database is damaged: page 2 does not open".to_owned());
+        assert_eq!(title(&mut database, T), why);
+        // A drive that gave the wrong bytes.
+        write(&path, &whole, T - 60_000);
+        assert_eq!(title(&mut database, T + SETTLED_MS), why);
+        assert_eq!(title(&mut database, T + FAILED_MS), Ok(Some("Glass Tide".to_owned())));
+    }
 }

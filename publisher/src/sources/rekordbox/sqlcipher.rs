@@ -19,7 +19,7 @@ pub const SALT_BYTES: usize = 16;
 const IV_BYTES: usize = 16;
 const MAC_BYTES: usize = 64;
 /// What vouches for a page stands behind its content.
-const CONTENT_BYTES: usize = PAGE_BYTES - IV_BYTES - MAC_BYTES;
+pub const CONTENT_BYTES: usize = PAGE_BYTES - IV_BYTES - MAC_BYTES;
 const KEY_BYTES: usize = 32;
 const ROUNDS: NonZeroU32 = NonZeroU32::new(256_000).expect("not zero");
 const MAC_ROUNDS: NonZeroU32 = NonZeroU32::new(2).expect("not zero");
@@ -261,7 +261,7 @@ impl<R: Read> Read for Plain<'_, R> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use cbc::cipher::BlockModeEncrypt;
     use proptest::collection::vec;
     use proptest::prelude::*;
@@ -275,7 +275,7 @@ mod tests {
     }
 
     /// A page as SQLCipher would write it.
-    fn sealed(keys: &Keys, number: u32, content: &[u8; CONTENT_BYTES]) -> Vec<u8> {
+    pub fn sealed(keys: &Keys, number: u32, content: &[u8; CONTENT_BYTES]) -> Vec<u8> {
         let start = if number == 1 { SALT_BYTES } else { 0 };
         let iv = [number as u8; IV_BYTES];
         let mut page = content.to_vec();
