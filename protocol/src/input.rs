@@ -111,6 +111,22 @@ pub enum Request {
 }
 
 impl Input {
+    /// The dancer who wishes it; none if it is a DJ.
+    pub fn dancer(&self) -> Option<&DancerId> {
+        match self {
+            Input::Like { dancer, .. }
+            | Input::Tempo { dancer, .. }
+            | Input::Thanks { dancer, .. }
+            | Input::Forget { dancer }
+            | Input::Vote { dancer, .. } => Some(dancer),
+            Input::Announce { .. }
+            | Input::AskPoll { .. }
+            | Input::ClosePoll { .. }
+            | Input::LastSong { .. }
+            | Input::Request { .. } => None,
+        }
+    }
+
     /// Brings texts inside their bounds; one of which nothing is left is empty.
     pub(crate) fn clean(&mut self) {
         match self {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use protocol::{
-    Announcement, DeskRequest, DeskRequests, DeskTopic, FloorAddress, FloorTopic, Input, InputReport,
+    Announcement, DeskId, DeskRequest, DeskRequests, DeskTopic, FloorAddress, FloorTopic, Input, InputReport,
 };
 use protocol::{FloorEventType, Message, Poll, ProducerId, V1, message};
 use store::{AnnouncementRow, LastSongRow, PollRow, Record, RequestRow, VoteRow};
@@ -26,6 +26,10 @@ impl Archiver {
         report: &InputReport,
         now_ms: i64,
     ) -> Result<Option<Record>, &'static str> {
+        // A DJ could like his own plays, as whoever he likes.
+        if report.input.dancer().is_some() && self.is_desk(producer) {
+            return Err("a desk does not speak for dancers");
+        }
         if let Some(row) = reaction(report) {
             return Ok(Some(Record::Reaction(row)));
         }
@@ -78,6 +82,12 @@ impl Archiver {
             }
             _ => return Ok(None),
         }))
+    }
+
+    /// Whether it has spoken as a desk, and not as a web app: only web apps tell of an audience.
+    fn is_desk(&self, producer: &ProducerId) -> bool {
+        let is = |desk: &DeskId| desk.as_str() == producer.as_str();
+        !self.audiences.contains_key(producer) && self.desks.keys().any(|(_, desk)| is(desk))
     }
 
     pub(super) fn refuse(&mut self, producer: &ProducerId, report: &InputReport, why: &str, now_ms: i64) {

@@ -424,6 +424,41 @@ fn is_on(title: &str) -> impl Fn(&Value) -> bool {
     move |now| now["state"] == "playing" && now["play"]["track"]["title"] == title
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desk_does_not_speak_for_dancers() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::sqlite(folder.path());
+    let mut dj = Dj::new(folder.path());
+    let pika = up(folder.path(), &database, &dj, &[]).await;
+    pika.page().await;
+    dj.plays("Glass Tide");
+    let play: PlayId = on(&pika, "Glass Tide").await;
+    let mut console = Console::open(&pika, &database).await;
+    let reactions = floor(&pika, "reactions");
+    reactions.prints(&play.to_string()).await;
+    let cursor = console.hears("pika/v1/tonight/cursor/pika-desk");
+    for seq in 1..=5 {
+        let report = json!({
+            "v": 1, "id": console.id(), "at_ms": now_ms(), "journal": console.journal, "seq": seq, "held_from": 1,
+            "input": {"kind": "like", "play_id": play, "dancer": format!("made-up-{seq}"), "on": true},
+        });
+        console.publishes("pika/v1/tonight/main/in/pika-desk", &report, false).await;
+    }
+    // Confirmed, since nothing would become of it later either.
+    cursor.prints(&format!("{}\",\"seq\":5}}", console.journal)).await;
+    assert!(pika.program.log().contains("a desk does not speak for dancers"), "{}", pika.program.log());
+    // One who is there is the only one who counts, on the floor and in the archive.
+    console.says(json!({"kind": "like", "play_id": play, "dancer": "there", "on": true})).await;
+    reactions.prints("\"likes\":1").await;
+    assert!(reactions.lines().iter().all(|line| !line.contains("\"likes\":6")));
+    let store = database.store();
+    let mut dump = Vec::new();
+    store.dump(None, &mut dump).await.unwrap();
+    let dump = String::from_utf8(dump).unwrap();
+    assert!(!dump.contains("made-up") && dump.contains("\"there\""), "{dump}");
+    store.close().await;
+}
+
 async fn a_desk_does_what_it_is_asked(database: Database, folder: &Path) {
     let mut dj = Dj::new(folder);
     let mut pika = up(folder, &database, &dj, &[]).await;
