@@ -126,7 +126,9 @@ impl Archiver {
                 let happenings = live.floor.last_song(row.on, row.at_ms, now_ms);
                 self.changed.entry(address.clone()).or_default().extend(happenings);
             }
-            Record::Request(RequestRow { id, desk, request, at_ms, .. }) if taken != Taken::Before => {
+            // Stored before or not: an archiver that was killed may have stored it and told nobody. A desk answers again what it
+            // has done.
+            Record::Request(RequestRow { id, desk, request, at_ms, .. }) => {
                 let request = DeskRequest { id: *id, at_ms: *at_ms, request: request.clone() };
                 self.changed.entry(address.clone()).or_default();
                 match live.requests.add(desk, request) {

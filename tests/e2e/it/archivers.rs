@@ -30,11 +30,8 @@ impl Stage {
         let broker = Program::start(broker, &broker_data, "broker");
         let runtime = runtime(&broker_data, "runtime-broker.json", None).await;
         let address = runtime["mqtt"].as_str().unwrap().to_owned();
-        let mut publisher = process::command(&folder.join("laptop"));
-        publisher
-            .args(["publisher", "--headless", "--source", "virtualdj", "--path"])
-            .arg(&dj.home)
-            .env("PIKA_BROKER_URL", format!("mqtt://laptop:{desk}@{address}"));
+        let mut publisher = process::publisher(&folder.join("laptop"), &dj.home);
+        publisher.env("PIKA_BROKER_URL", format!("mqtt://laptop:{desk}@{address}"));
         let publisher = Program::start(publisher, &folder.join("laptop"), "publisher");
         Self {
             folder: folder.to_owned(),

@@ -267,8 +267,7 @@ async fn a_desk_that_was_away_does_what_it_was_asked() {
     let data = folder.path().join("laptop");
     let home = dj.home.clone();
     let publisher = || {
-        let mut command = kit::process::command(&data);
-        command.args(["publisher", "--headless", "--source", "virtualdj", "--path"]).arg(&home);
+        let mut command = kit::process::publisher(&data, &home);
         command.arg("--server").arg(format!("mqtt://laptop:{token}@{}", pika.mqtt));
         kit::Program::start(command, &data, "publisher")
     };

@@ -181,9 +181,8 @@ async fn the_network_goes_away_and_comes_back() {
     let server = Pika::up(&server_data, &[], &[("DATABASE_URL", database.url.as_str())]).await;
     let cable = Proxy::to(&server.mqtt).await;
     let start = || {
-        let mut command = process::command(&laptop);
-        command.args(["publisher", "--headless", "--source", "virtualdj", "--floor", "main", "--path"]);
-        command.arg(dj_home(folder.path())).arg("--server");
+        let mut command = process::publisher(&laptop, &dj_home(folder.path()));
+        command.args(["--floor", "main", "--server"]);
         command.arg(format!("mqtt://laptop:{token}@{}", cable.address));
         Program::start(command, &laptop, "publisher")
     };

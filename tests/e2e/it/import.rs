@@ -53,8 +53,7 @@ async fn last_night_is_sent_afterwards(database: Database, folder: &Path) {
     let desk = token(&server_data, &database, "laptop", "desk");
     let server = Pika::up(&server_data, &[], &[("DATABASE_URL", database.url.as_str())]).await;
     let url = format!("mqtt://laptop:{desk}@{}", server.mqtt);
-    let mut live = process::command(&laptop);
-    live.args(["publisher", "--headless", "--source", "virtualdj", "--path"]).arg(&dj.home);
+    let mut live = process::publisher(&laptop, &dj.home);
     live.args(["--server", &url]);
     let _live = Program::start(live, &laptop, "publisher");
     for title in ["Glass Tide", "Half Life"] {

@@ -77,12 +77,11 @@ impl Apart {
 
     fn publisher(folder: &Path, dj: &Dj, server: &Pika, token: &str) -> Program {
         let data = folder.join("laptop");
-        let mut command = process::command(&data);
-        command
-            .args(["publisher", "--headless", "--source", "virtualdj", "--floor", "main", "--path"])
-            .arg(&dj.home);
+        let mut command = process::publisher(&data, &dj.home);
         // Over WebSocket, as from behind a hotel's WiFi.
-        command.arg("--server").arg(format!("ws://laptop:{token}@{}/ws", server.mqtt_websocket));
+        command
+            .args(["--floor", "main", "--server"])
+            .arg(format!("ws://laptop:{token}@{}/ws", server.mqtt_websocket));
         Program::start(command, &data, "publisher")
     }
 }

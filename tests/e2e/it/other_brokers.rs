@@ -53,17 +53,17 @@ impl<'a> Apart<'a> {
 
     fn start(&self, name: &str) -> Program {
         let data = self.folder.join(name);
-        let mut command = process::command(&data);
-        let login =
-            LOGINS.iter().find(|login| login.name == if name == "publisher" { "laptop" } else { name });
-        let login = login.unwrap();
+        let mut server = process::command(&data);
+        server.arg(name);
+        let (login, mut command) = match name {
+            "publisher" => ("laptop", process::publisher(&data, &self.dj.home)),
+            _ => (name, server),
+        };
+        let login = LOGINS.iter().find(|known| known.name == login).unwrap();
         let url = self.url.replace("{login}", &format!("{}:{}", login.name, login.password));
-        command.arg(name).env("PIKA_BROKER_URL", url).env("DATABASE_URL", &self.database.url);
+        command.env("PIKA_BROKER_URL", url).env("DATABASE_URL", &self.database.url);
         command.env("PIKA__WEB__PORT", self.web.rsplit_once(':').unwrap().1);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        if name == "publisher" {
-            command.args(["--headless", "--source", "virtualdj", "--path"]).arg(&self.dj.home);
-        }
         Program::start(command, &data, name)
     }
 

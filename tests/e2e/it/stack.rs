@@ -63,8 +63,7 @@ async fn the_server_from_setup_to_a_dancers_page() {
     ada.close().await;
     let mut dj = Dj::new(folder.path());
     let data = folder.path().join("laptop");
-    let mut publisher = process::command(&data);
-    publisher.args(["publisher", "--headless", "--source", "virtualdj", "--path"]).arg(&dj.home);
+    let mut publisher = process::publisher(&data, &dj.home);
     publisher.args(["--server", &format!("wss://booth:{token}@api.{DOMAIN}/ws")]);
     publisher.env("PIKA__EVENT__ID", "tonight").env("SSL_CERT_FILE", stack.authority());
     let _publisher = Program::start(stack.outside("laptop", &publisher), &data, "publisher");

@@ -218,8 +218,7 @@ async fn a_desk_reaches_the_floor_through_it_and_its_last_will_too() {
     let grace = [("PIKA__ARCHIVER__SIGNAL_GRACE_MS", "500")];
     let pika = Pika::up(folder.path(), &[], &grace).await;
     let data = folder.path().join("laptop");
-    let mut command = process::command(&data);
-    command.args(["publisher", "--headless", "--source", "virtualdj", "--path"]).arg(&dj.home);
+    let mut command = process::publisher(&data, &dj.home);
     command.arg("--server").arg(format!("ws://laptop:{token}@{}/mqtt", pika.web));
     let mut publisher = Program::start(command, &data, "publisher");
     dj.plays("Through the tunnel");

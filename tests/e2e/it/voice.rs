@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use kit::mosquitto::{Subscriber, publish};
 use kit::process::{self, Program};
 use kit::proxy::Proxy;
-use kit::{Database, Dj, Pika, wait};
+use kit::{Apart, Database, Dj, Pika, wait};
 use protocol::{IdSource, JournalId, MessageId, PlayId};
 use serde_json::{Value, json};
 
@@ -422,6 +422,36 @@ fn titles(history: &Value) -> Vec<&str> {
 
 fn is_on(title: &str) -> impl Fn(&Value) -> bool {
     move |now| now["state"] == "playing" && now["play"]["track"]["title"] == title
+}
+
+/// By an archiver that was killed when it had stored it, and before anybody was told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_was_stored_and_not_passed_on_is_passed_on_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::sqlite(folder.path());
+    let mut it = Apart::start(folder.path(), &database).await;
+    let mut console = Console::open_at(&it.mqtt, &folder.path().join("broker"), &database).await;
+    let topic = "pika/v1/tonight/main/desk/away/requests";
+    let asked =
+        console.says(json!({"kind": "request", "desk": "away", "request": {"what": "go_live"}})).await;
+    let is_asked = |list: &Value| list["requests"][0]["id"] == asked["id"];
+    last(&console.hears(topic), "the request", is_asked).await;
+    it.archiver.kill();
+    let login = ["-u", "console", "-P", &console.token];
+    let (cleared, error) =
+        publish(&it.mqtt, &[&login[..], &["-q", "1", "-t", topic, "-r", "-n"]].concat()).await;
+    assert!(cleared, "{error}");
+    it.archiver_again();
+    wait::until_some("its turn", || it.archiver.log().contains("ours to write").then_some(())).await;
+    let waiting = console.hears(topic);
+    wait::until("the request to be passed on", || async {
+        // As a web app that has not heard the cursor.
+        console.repeats(&asked).await;
+        let lines = waiting.lines();
+        let listed = lines.last().filter(|line| !line.ends_with("(null)")).map(|line| payload(line));
+        if listed.as_ref().is_some_and(is_asked) { Ok(()) } else { Err(lines.join("\n")) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,6 +46,11 @@ impl Apart {
     /// Starts broker and archiver once more, when they have been stopped.
     pub fn again(&mut self) {
         self.broker = self.stand.broker(self.mqtt.rsplit_once(':').unwrap().1);
+        self.archiver_again();
+    }
+
+    /// Starts the archiver once more, when it has been stopped.
+    pub fn archiver_again(&mut self) {
         self.archiver = self.stand.program("archiver", &self.mqtt);
     }
 
@@ -58,7 +63,7 @@ impl Apart {
     /// A publisher called `laptop`, of a DJ whose programs' folder this is.
     pub fn publisher(&mut self, home: &Path) -> Program {
         let mut command = self.command("laptop", "desk");
-        command.args(["publisher", "--headless", "--source", "virtualdj", "--path"]).arg(home);
+        command.args(process::PUBLISHER).arg(home);
         Program::start(command, &self.stand.folder.join("laptop"), "publisher")
     }
 

@@ -147,8 +147,7 @@ impl Night {
 
     fn desk_starts(&mut self) {
         let data = self.folder.join("laptop");
-        let mut command = process::command(&data);
-        command.args(["publisher", "--headless", "--source", "virtualdj", "--path"]).arg(&self.dj.home);
+        let mut command = process::publisher(&data, &self.dj.home);
         command.env("PIKA_BROKER_URL", format!("mqtt://booth:{}@{}", self.token, self.cable.address));
         self.desk = Some(Program::start(command, &data, "desk"));
     }

@@ -19,9 +19,19 @@ pub fn executable() -> PathBuf {
     path
 }
 
+/// Before the folder of the DJ's programs.
+pub(crate) const PUBLISHER: [&str; 5] = ["publisher", "--headless", "--source", "virtualdj", "--path"];
+
 /// A command of the executable with a data folder and nothing from our own environment but what is said.
 pub fn command(data: &Path) -> Command {
     command_of(&executable(), data)
+}
+
+/// A publisher without a tray, of a DJ whose programs' folder is `home`.
+pub fn publisher(data: &Path, home: &Path) -> Command {
+    let mut command = command(data);
+    command.args(PUBLISHER).arg(home);
+    command
 }
 
 /// The same of another release.

@@ -89,14 +89,14 @@ pub(super) async fn logout(State(app): State<App>, visitor: Visitor, headers: He
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Outcome {
+pub(super) struct Asked {
     said: Option<String>,
     /// Changes before this one.
     before: Option<MessageId>,
 }
 
-impl Outcome {
-    fn line(&self, visitor: &Visitor) -> Option<String> {
+impl Asked {
+    fn outcome(&self, visitor: &Visitor) -> Option<String> {
         self.said
             .as_deref()
             .filter(|said| *said == "done")
@@ -117,13 +117,13 @@ pub(super) async fn page(
     State(app): State<App>,
     visitor: Visitor,
     Path(page): Path<String>,
-    Query(outcome): Query<Outcome>,
+    Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Response {
     let shown = async {
         let person = organizer(&app, &visitor, &headers).await?;
         let page = Page::read(&page).ok_or(Problem::NotFound)?;
-        page_of(&app, &visitor, &person, page, &outcome).await
+        page_of(&app, &visitor, &person, page, &asked).await
     };
     shown.await.unwrap_or_else(|problem| refused(&app, &visitor, problem))
 }
@@ -133,7 +133,7 @@ async fn page_of(
     visitor: &Visitor,
     person: &LoggedIn,
     page: Page,
-    outcome: &Outcome,
+    asked: &Asked,
 ) -> Result<Response, Problem> {
     let (store, words) = (app.archive.store(), visitor.words);
     let events = app.archive.ask(store.events()).await?;
@@ -163,13 +163,13 @@ async fn page_of(
             PeopleView { people: &people, zone: &zone, words }.render()
         }
         Page::Log => {
-            let changes = app.archive.ask(store.changes(outcome.before, CHANGES_SHOWN)).await?;
+            let changes = app.archive.ask(store.changes(asked.before, CHANGES_SHOWN)).await?;
             let has_more = changes.len() == CHANGES_SHOWN as usize;
             let older = changes.last().filter(|_| has_more).map(|change| change.id);
             Changes { changes: &changes, older, zone: &zone, words }.render()
         }
     };
-    let outcome = outcome.line(visitor);
+    let outcome = asked.outcome(visitor);
     let page = AdminPage { page, person: &person.id, outcome: outcome.as_deref(), content };
     Ok(private(show(page.document(visitor.skin(app)))))
 }
@@ -423,7 +423,7 @@ async fn issue(
 pub(super) async fn account(
     State(app): State<App>,
     visitor: Visitor,
-    Query(outcome): Query<Outcome>,
+    Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Response {
     let shown = async {
@@ -433,7 +433,7 @@ pub(super) async fn account(
         let zone = zone_of(events.iter().find(|event| event.id == app.settings.event));
         let sessions = app.archive.ask(store.sessions_of(&person.id)).await?;
         let desks = own_desks(&app, &person).await?;
-        let outcome = outcome.line(&visitor);
+        let outcome = asked.outcome(&visitor);
         let page = AccountPage {
             person: &person.id,
             role: person.role,
