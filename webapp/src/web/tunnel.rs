@@ -151,6 +151,16 @@ async fn downstream(
     let mut buffer = [0u8; HEADER + BUFFER_BYTES];
     loop {
         tokio::select! {
+            // Our goodbye before the broker's end: the broker may have ended because of what ours is about.
+            biased;
+            // 1012: the service restarts.
+            () = stop.cancelled() => return write(&mut client, &close_frame(1012)).await,
+            Some(reply) = answers.recv() => {
+                write(&mut client, &reply).await?;
+                if reply[0] == 0x88 {
+                    return Ok(());
+                }
+            }
             read = broker.read(&mut buffer[HEADER..]) => {
                 let count = read?;
                 if count == 0 {
@@ -169,14 +179,6 @@ async fn downstream(
                 };
                 write(&mut client, &buffer[start..HEADER + count]).await?;
             }
-            Some(reply) = answers.recv() => {
-                write(&mut client, &reply).await?;
-                if reply[0] == 0x88 {
-                    return Ok(());
-                }
-            }
-            // 1012: the service restarts.
-            () = stop.cancelled() => return write(&mut client, &close_frame(1012)).await,
         }
     }
 }
