@@ -22,7 +22,7 @@ use protocol::{
 };
 use protocol::{Topic, V1, message};
 use serde::{Deserialize, Serialize};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, sleep_until};
 
 use crate::controls::{Controls, OnNow, Standing, Status};
 use crate::journal::covers::{Covers, First};
@@ -41,6 +41,11 @@ pub(crate) const RESUME_WITHIN_MS: i64 = 4 * 3_600_000;
 
 /// DJ programs write whole seconds, so what started with the set may seem to have started before it.
 pub(crate) const WHOLE_SECONDS_MS: i64 = 2_000;
+
+/// How often time passes for what is decided: while nothing waits, while something does, and at most.
+const TICK: Duration = Duration::from_secs(1);
+const TICK_WHILE_WAITING: Duration = Duration::from_millis(250);
+const TICK_MIN: Duration = Duration::from_millis(10);
 
 /// What may still be heard when we come: a track of unknown length counts for so long.
 const STILL_HEARD_MS: i64 = 12 * 60_000;
@@ -125,8 +130,7 @@ pub async fn run(
         sources::open(&settings, Places::of_this_machine(), TimeZone::system(), catch_up, source_stop)?;
     let Controls { status, wishes } = controls;
     let mut wishes = wishes.lock().await;
-    let mut tick = tokio::time::interval(Duration::from_millis(250));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticked = Instant::now();
     loop {
         tokio::select! {
             // A journal that cannot be written holds up the source, not the other way round.
@@ -141,7 +145,10 @@ pub async fn run(
             },
             // Clicks wait in their queue while the disk is away.
             Some(request) = wishes.recv(), if desk.wishes.is_empty() => desk.wish(request),
-            _ = tick.tick() => desk.tick(),
+            () = sleep_until(desk.next_tick(ticked)) => {
+                desk.tick();
+                ticked = Instant::now();
+            }
             () = stop.cancelled() => break,
         }
         desk.send();
@@ -547,6 +554,19 @@ impl Desk {
                 floors.join(", ")
             );
         }
+    }
+
+    /// When the next tick is due after the last one. Where nothing waits it is for a clock that was changed.
+    fn next_tick(&self, ticked: Instant) -> Instant {
+        let is_written = self.unwritten.is_empty() && !self.is_closing;
+        let is_done = self.asked.is_empty() && self.wishes.is_empty();
+        let is_told =
+            self.outbox.is_empty() && self.state.as_ref().is_none_or(|state| state.queue_depth == 0);
+        let at_most = ticked + if is_written && is_done && is_told { TICK } else { TICK_WHILE_WAITING };
+        let Some(due_ms) = self.now.due_ms() else { return at_most };
+        let until_due = Duration::from_millis(due_ms.saturating_sub(now_ms()).max(0).unsigned_abs());
+        // Never at once: what is due after all is looked at again and again, and nothing else.
+        at_most.min(Instant::now() + until_due.max(TICK_MIN))
     }
 
     fn tick(&mut self) {

@@ -34,10 +34,8 @@ async fn main() {
     let mut dj = Dj::new(&laptop);
     nights_before(&dj);
 
-    let mut command = process::command(&laptop);
-    let server = format!("mqtt://booth:{token}@{}", pika.mqtt);
-    let home = dj.home.to_string_lossy().into_owned();
-    command.args(["publisher", "--headless", "--source", "virtualdj", "--path", &home, "--server", &server]);
+    let mut command = process::publisher(&laptop, &dj.home);
+    command.arg("--server").arg(format!("mqtt://booth:{token}@{}", pika.mqtt));
     let program = Program::start(command, &laptop, "publisher");
     let topic = "pika/v1/tonight/main/desk/booth/play";
     wait::until("the desk to be connected", || async {
