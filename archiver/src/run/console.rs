@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use protocol::{
-    Announcement, DeskId, DeskRequest, DeskRequests, DeskTopic, FloorAddress, FloorTopic, Input, InputReport,
+    Announcement, DeskRequest, DeskRequests, DeskTopic, FloorAddress, FloorTopic, Input, InputReport,
 };
 use protocol::{FloorEventType, Message, Poll, ProducerId, V1, message};
 use store::{AnnouncementRow, LastSongRow, PollRow, Record, RequestRow, VoteRow};
@@ -71,8 +71,8 @@ impl Archiver {
             }
             Input::Request { desk, request } => {
                 // A desk says what it likes to its own `in`: what another one should do is for web apps to pass on, which
-                // know who asks. Only they tell of an audience.
-                if producer.as_str() != desk.as_str() && !self.audiences.contains_key(producer) {
+                // know who asks.
+                if producer.as_str() != desk.as_str() && !self.is_webapp(producer) {
                     return Err("only the desk itself, or a web app, may ask that of a desk");
                 }
                 Record::Request(RequestRow { id: report.id, floor, desk, request, at_ms })
@@ -84,10 +84,14 @@ impl Archiver {
         }))
     }
 
-    /// Whether it has spoken as a desk, and not as a web app: only web apps tell of an audience.
+    /// Only web apps tell of an audience.
+    fn is_webapp(&self, producer: &ProducerId) -> bool {
+        self.audiences.contains_key(producer)
+    }
+
+    /// Whether it has spoken as a desk, and not as a web app.
     fn is_desk(&self, producer: &ProducerId) -> bool {
-        let is = |desk: &DeskId| desk.as_str() == producer.as_str();
-        !self.audiences.contains_key(producer) && self.desks.keys().any(|(_, desk)| is(desk))
+        !self.is_webapp(producer) && self.desks.keys().any(|(_, desk)| desk.as_str() == producer.as_str())
     }
 
     pub(super) fn refuse(&mut self, producer: &ProducerId, report: &InputReport, why: &str, now_ms: i64) {
